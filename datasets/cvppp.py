@@ -1,0 +1,146 @@
+"""CVPPP 2017 leaf segmentation challenge: palette PNGs of rosette plants.
+
+```
+DIR/CVPPP2017_LSC_training/training/A1/plant001_rgb.png, plant001_label.png, ...
+```
+DIR may also be the folder `CVPPP2017_LSC_training`, `training`, `A1`, or any folder
+that holds such pairs directly. Images of a testing folder (`CVPPP2017_LSC_testing`)
+have no labels and become the split "test".
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.errors import DataError
+from datasets.example import Example
+from datasets.images import read_image, read_labels
+from datasets.source import Source, file_sizes
+
+__all__ = ["SUBSETS", "find_cvppp"]
+
+SUBSETS = ("A1", "A2", "A3", "A4")
+_IMAGE, _LABEL = "_rgb.png", "_label.png"
+_TRAINING = ("CVPPP2017_LSC_training/training", "CVPPP2017_LSC_training", "training")
+_TESTING = ("CVPPP2017_LSC_testing/testing", "CVPPP2017_LSC_testing", "testing")
+_HELP = (
+    "Expected DIR/CVPPP2017_LSC_training/training/{subset}/plantNNN_rgb.png and "
+    "plantNNN_label.png; DIR may be any folder on that path. The benchmark is free "
+    "for research after registration at https://www.plant-phenotyping.org/datasets "
+    "(CVPPP 2017 Leaf Segmentation Challenge); unpack CVPPP2017_LSC_training into DIR "
+    "and give it with --data-dir DIR."
+)
+
+
+def find_cvppp(data_dir: str | Path | None, subset: str = "A1") -> Source:
+    """Find the raw benchmark under a folder.
+
+    Args:
+        data_dir: a folder on the path shown above.
+        subset: "A1" (Arabidopsis, 500 x 530), "A2", "A3" (tobacco) or "A4".
+
+    Returns:
+        The source; its examples are read one by one on demand.
+
+    Raises:
+        DataError: nothing there, an image without label or a label without image.
+    """
+    if subset not in SUBSETS:
+        raise DataError(f"subset must be one of {', '.join(SUBSETS)}, got {subset!r}.")
+    if data_dir is None:
+        raise DataError("The cvppp data set needs its raw files. " + _help(subset))
+    root = Path(data_dir).expanduser().resolve()
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}. " + _help(subset))
+    labelled = _labelled_pairs(_training_folder(root, subset))
+    testing = _first_folder(root, [f"{part}/{subset}" for part in _TESTING])
+    unlabelled = _images(testing) if testing else []
+    taken = {_name(image) for image, _ in labelled}
+
+    def examples() -> Iterator[tuple[Example, str]]:
+        for image, label in labelled:
+            yield _read(_name(image), image, label), ""
+        for image in unlabelled:
+            label = image.with_name(_name(image) + _LABEL)
+            name = _name(image) if _name(image) not in taken else f"test_{_name(image)}"
+            yield _read(name, image, label if label.exists() else None), "test"
+
+    return Source(
+        dataset="cvppp",
+        location=str(root),
+        options={"subset": subset},
+        files=file_sizes([p for pair in labelled for p in pair] + unlabelled, root),
+        total=len(labelled) + len(unlabelled),
+        examples=examples,
+    )
+
+
+def _help(subset):
+    return _HELP.format(subset=subset)
+
+
+def _training_folder(root, subset):
+    found = _first_folder(root, [f"{part}/{subset}" for part in (*_TRAINING, ".")])
+    if found:
+        return found
+    if _images(root):
+        if root.name in SUBSETS and root.name != subset:
+            raise DataError(
+                f"{root} is subset {root.name}, but {subset} was asked for. Give the "
+                "folder above it, or choose the other subset."
+            )
+        return root
+    others = [
+        name
+        for name in SUBSETS
+        if _first_folder(root, [f"{part}/{name}" for part in (*_TRAINING, ".")])
+    ]
+    if others:
+        raise DataError(
+            f"{root} has the subsets {', '.join(others)}, but no images of {subset}."
+        )
+    seen = sorted(path.name for path in root.iterdir())[:5]
+    raise DataError(
+        f"{root} holds no CVPPP images (it has: {', '.join(seen) or 'nothing'}). "
+        + _help(subset)
+    )
+
+
+def _first_folder(root, parts):
+    """The first of the folders that holds images."""
+    for part in parts:
+        if _images(root / part):
+            return root / part
+    return None
+
+
+def _images(folder):
+    return sorted(folder.glob("*" + _IMAGE)) if folder.is_dir() else []
+
+
+def _name(path):
+    return path.name.removesuffix(_IMAGE).removesuffix(_LABEL)
+
+
+def _labelled_pairs(folder):
+    images = {_name(path): path for path in _images(folder)}
+    labels = {_name(path): path for path in sorted(folder.glob("*" + _LABEL))}
+    for have, lack, suffix in ((images, labels, _LABEL), (labels, images, _IMAGE)):
+        alone = sorted(set(have) - set(lack))
+        if alone:
+            raise DataError(
+                f"{have[alone[0]]} has no partner: expected {alone[0]}{suffix} in the "
+                f"same folder ({len(alone)} such files in {folder}). Add it, or take "
+                "the file away."
+            )
+    return [(images[name], labels[name]) for name in sorted(images)]
+
+
+def _read(name, image, label):
+    try:
+        return Example(
+            name, read_image(image), None if label is None else read_labels(label)
+        )
+    except DataError as error:
+        if str(image.parent) in str(error):
+            raise
+        raise DataError(f"{image}, {label.name}: {error}") from None

@@ -1,0 +1,129 @@
+"""Image and label files to arrays, with errors that name the file."""
+
+import contextlib
+import os
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from datasets.errors import DataError
+
+__all__ = ["read_image", "read_labels"]
+
+# What Pillow raises on files that are cut short, damaged or no images at all.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Read a picture as RGB.
+
+    Grey, palette and 16-bit files are converted (65535 becomes 255), an alpha channel
+    is left out, and the orientation that cameras note in EXIF is applied.
+
+    Args:
+        path: a file that Pillow can read (PNG, JPEG, TIFF, ...).
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        DataError: the file is missing, empty, damaged or of an unknown kind.
+    """
+    with _opened(path) as file:
+        image = ImageOps.exif_transpose(file)
+        image.load()
+        if image.mode in _SIXTEEN_BITS:
+            grey = np.asarray(image).astype(np.int64)
+            _check_range(path, grey)
+            image = Image.fromarray(((grey * 255 + 32_767) // 65_535).astype(np.uint8))
+        elif image.mode == "F":
+            raise DataError(
+                f"{path} holds floating-point values; expected an 8- or 16-bit "
+                "picture. Save it as 8-bit PNG."
+            )
+        elif image.mode in ("P", "PA"):
+            # By way of RGBA: Pillow warns about transparent palettes otherwise.
+            image = image.convert("RGBA")
+        return np.array(image.convert("RGB"))
+
+
+def read_labels(path: str | os.PathLike) -> np.ndarray:
+    """Read an instance label map: pixel value = id of the object, 0 = background.
+
+    Args:
+        path: a PNG or TIFF with one channel: 8, 16 or 32 bits, or a palette, of which
+            the indices count and not the colours.
+
+    Returns:
+        Integers [H, W]: uint8, uint16 or int32, as the file has them.
+
+    Raises:
+        DataError: the file is missing, empty, damaged, or holds colours.
+    """
+    with _opened(path) as file:
+        file.load()
+        if file.mode == "1":
+            return np.asarray(file).astype(np.uint8)
+        if file.mode in ("P", "L"):
+            return np.array(file)
+        if file.mode in _SIXTEEN_BITS:
+            labels = np.asarray(file)
+            if labels.min(initial=0) < 0:
+                raise DataError(f"{path} holds negative ids; expected 0 or more.")
+            wide = labels.max(initial=0) > 65_535
+            return labels.astype(np.int32 if wide else np.uint16)
+        raise DataError(
+            f"{path} is no index image: its mode is {file.mode} "
+            f"({len(file.getbands())} channels). Expected one channel with pixel value "
+            "= number of the object (palette, 8-bit or 16-bit PNG or TIFF); colours "
+            "cannot be told from blended edges. Write each object's number instead of "
+            "its colour."
+        )
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Open with Pillow; whatever goes wrong inside becomes a DataError."""
+    if not os.path.exists(path):
+        raise DataError(f"{path} does not exist.")
+    if os.path.getsize(path) == 0:
+        raise DataError(f"{path} is empty (0 bytes). Copy or download it again.")
+    try:
+        with Image.open(path) as file:
+            if file.format == "TIFF" and getattr(file, "n_frames", 1) > 1:
+                raise DataError(
+                    f"{path} holds {file.n_frames} pages; expected one. Save each "
+                    "page as a file of its own."
+                )
+            yield file
+    except DataError:
+        raise
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{path} is not an image that can be read (damaged or of an unknown "
+            "kind); expected PNG, JPEG or TIFF. Copy or download it again."
+        ) from None
+    except _DAMAGED as error:
+        raise DataError(
+            f"{path} cannot be read, it is damaged or cut short ({error}). Copy or "
+            "download it again."
+        ) from error
+
+
+def _check_range(path, grey):
+    if grey.min(initial=0) < 0 or grey.max(initial=0) > 65_535:
+        raise DataError(
+            f"{path} holds values from {grey.min()} to {grey.max()}; expected an 8- or "
+            "16-bit picture (0 to 65535)."
+        )

@@ -1,0 +1,200 @@
+"""`manifest.json`: what a folder of records holds, and whether it is intact."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from datasets.errors import DataError
+
+__all__ = ["FORMAT_VERSION", "Entry", "Manifest", "Shard", "checksum"]
+
+# Raise it whenever older records can no longer be read as they are.
+FORMAT_VERSION = 1
+FILE_NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One TFRecord file: its name, number of records, size and checksum."""
+
+    file: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image: what it is, and where in which shard its record lies.
+
+    Attributes:
+        source_id: its name in the data set.
+        split: "train", "val" or "test" of the benchmark itself; "" = none.
+        height, width: of the original image.
+        objects: number of objects; None = unlabelled.
+        shard, offset, length, crc32: place and checksum of the serialised example.
+    """
+
+    source_id: str
+    split: str
+    height: int
+    width: int
+    objects: int | None
+    shard: str
+    offset: int
+    length: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The table of contents of a records folder.
+
+    Attributes:
+        directory: the folder.
+        dataset: name in the catalog.
+        created_by: program and version that wrote the records.
+        source: location, options and files that they were made from.
+        min_area: objects with fewer pixels were dropped.
+        shards, images: see `Shard` and `Entry`; images in the order of the records.
+        dropped: {"source_id", "id", "area"} of every dropped object.
+    """
+
+    directory: str
+    dataset: str
+    created_by: str
+    source: dict
+    min_area: int
+    shards: tuple[Shard, ...]
+    images: tuple[Entry, ...]
+    dropped: tuple[dict, ...]
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of all images, in the order of the records."""
+        return [image.source_id for image in self.images]
+
+    @property
+    def max_objects(self) -> int:
+        """Most objects that one image has."""
+        return max((image.objects or 0 for image in self.images), default=0)
+
+    def entry(self, source_id: str) -> Entry:
+        """Return the entry of one image. Raises DataError if there is none."""
+        if source_id not in self._by_id:
+            raise DataError(
+                f"{self.directory} has no image {source_id!r} (it has "
+                f"{len(self.images)}, as {', '.join(self.ids[:3])}). Was the split made "
+                "for other records?"
+            )
+        return self._by_id[source_id]
+
+    @cached_property
+    def _by_id(self):
+        return {image.source_id: image for image in self.images}
+
+    def select(self, ids: Iterable[str]) -> list[Entry]:
+        """Return the entries of labelled images.
+
+        Raises:
+            DataError: no ids, an unknown one, or one without labels.
+        """
+        entries = [self.entry(source_id) for source_id in ids]
+        if not entries:
+            raise DataError(f"No images were chosen from {self.directory}.")
+        for entry in entries:
+            if entry.objects is None:
+                raise DataError(
+                    f"{entry.source_id} has no labels, so it can neither train nor be "
+                    "scored; choose ids of labelled images."
+                )
+        return entries
+
+    def save(self, directory: str | Path) -> None:
+        """Write `manifest.json` into the folder."""
+        values = dataclasses.asdict(self)
+        del values["directory"]
+        text = json.dumps({"format_version": FORMAT_VERSION, **values}, indent=1)
+        (Path(directory) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: str | Path, verify: bool = True) -> "Manifest":
+        """Read the manifest of a folder and check its shards.
+
+        Args:
+            directory: a folder that `catalog.prepare` wrote.
+            verify: compare checksums too, not only the files' sizes.
+
+        Raises:
+            DataError: no such folder, another format version, or a damaged shard;
+                the message names the file and the way out.
+        """
+        directory = Path(directory)
+        path = directory / FILE_NAME
+        if not path.is_file():
+            raise DataError(
+                f"{directory} holds no records (no {FILE_NAME}). Convert the data "
+                "first, or give the folder that holds it."
+            )
+        manifest = cls._parse(directory, path)
+        for shard in manifest.shards:
+            manifest._check(shard, verify)
+        return manifest
+
+    @classmethod
+    def _parse(cls, directory, path):
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            version = values.pop("format_version", 0)
+        except (ValueError, AttributeError, OSError) as error:
+            raise DataError(
+                f"{path} cannot be read ({error}). Delete {directory} and convert again."
+            ) from error
+        if version != FORMAT_VERSION:
+            raise DataError(
+                f"The records in {directory} were made by format {version}, this code "
+                f"reads {FORMAT_VERSION}. Delete {directory} to have them converted "
+                "again, or choose another folder for the new ones."
+            )
+        try:
+            values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
+            values["images"] = tuple(Entry(**image) for image in values["images"])
+            values["dropped"] = tuple(values["dropped"])
+            return cls(directory=str(directory), **values)
+        except (TypeError, KeyError) as error:
+            raise DataError(
+                f"{path} is incomplete ({error}). Delete {directory} and convert again."
+            ) from error
+
+    def _check(self, shard, verify):
+        path = Path(self.directory) / shard.file
+        if not path.is_file():
+            raise DataError(self.broken(shard.file, "the file is missing"))
+        size = path.stat().st_size
+        if size != shard.bytes:
+            raise DataError(
+                self.broken(shard.file, f"{size} bytes, expected {shard.bytes}")
+            )
+        if verify and checksum(path) != shard.sha256:
+            raise DataError(self.broken(shard.file, "its checksum differs"))
+
+    def broken(self, file: str, reason: str) -> str:
+        """The message for a damaged shard: which file, what is wrong, what to do."""
+        return (
+            f"The records are damaged: {Path(self.directory) / file} ({reason}). "
+            f"Delete {self.directory} and run the same command again to convert anew."
+        )
+
+
+def checksum(path: str | Path) -> str:
+    """Return the SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,131 @@
+"""Records to batches: resize, cache, order, augment, batch; the same for one seed.
+
+Sample number i, counted from 0 through the whole training, decides everything about
+itself: which image it is (every pass over the data has a new permutation, made from
+seed and pass) and how it is changed (made from seed and i). A stream that starts at
+sample k is therefore the stream from 0 without its first k samples, bit for bit.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from datasets import augmentation as augment
+from datasets.manifest import Manifest
+from datasets.samples import Samples
+from keras_recattend.config import Augmentation
+
+__all__ = ["training_stream", "validation_batches"]
+
+# Batches made ahead of the training step.
+AHEAD = 2
+
+
+def training_stream(
+    manifest: Manifest,
+    ids: Sequence[str],
+    image_size: tuple[int, int],
+    max_instances: int,
+    augmentation: Augmentation,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    cache: bool | None = None,
+) -> tf.data.Dataset:
+    """Give augmented training batches without end.
+
+    Args:
+        manifest: of the records.
+        ids: labelled images to draw from; every pass shows each once.
+        image_size: (height, width) that images are resized to.
+        max_instances: most objects of a sample; the largest are kept.
+        augmentation: ranges of the random changes.
+        batch_size: samples a batch.
+        seed: decides order and changes.
+        start: number of the first sample (steps done * batch size, to resume).
+        cache: keep resized images in memory; None = if they take less than 2 GB.
+
+    Returns:
+        Batches {"image": float32 [B, H, W, 3] in [0, 1], "labels": int32 [B, H, W],
+        0 = background and 1..n by area descending, "count": int32 [B]}.
+
+    Raises:
+        DataError: no ids, unknown or unlabelled ones.
+        ValueError: settings that contradict each other.
+    """
+    if batch_size < 1 or start < 0:
+        raise ValueError(
+            "batch_size must be 1 or more and start 0 or more, got "
+            f"batch_size={batch_size}, start={start}."
+        )
+    augment.check(augmentation, image_size)
+    samples = Samples(manifest, ids, image_size, cache)
+
+    def change(number, sample):
+        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+        transform = augment.draw(augmentation, seeds, image_size)
+        image, labels = augment.apply(
+            augmentation, transform, sample.image, sample.labels, sample.median
+        )
+        areas = tf.cast(sample.areas, tf.float32)
+        least = areas * (augmentation.min_visible * transform.zoom)
+        labels, count = augment.order_objects(
+            labels, least, samples.most_objects, max_instances
+        )
+        return {"image": image, "labels": labels, "count": count}
+
+    dataset = samples.map(_order(len(samples), seed, start), change)
+    return dataset.batch(batch_size, drop_remainder=True).prefetch(AHEAD)
+
+
+def validation_batches(
+    manifest: Manifest,
+    ids: Sequence[str],
+    image_size: tuple[int, int],
+    max_instances: int,
+    batch_size: int,
+    drop_remainder: bool = False,
+    cache: bool | None = None,
+) -> tf.data.Dataset:
+    """Give every image once, in the order of `ids`, unchanged but for its size.
+
+    Args:
+        manifest, ids, image_size, max_instances, batch_size, cache: as for
+            `training_stream`.
+        drop_remainder: leave out a last batch that is not full.
+
+    Returns:
+        Batches as those of `training_stream`; finite.
+
+    Raises:
+        DataError: no ids, unknown or unlabelled ones.
+    """
+    samples = Samples(manifest, ids, image_size, cache)
+
+    def convert(_, sample):
+        labels, count = augment.order_objects(
+            sample.labels, None, samples.most_objects, max_instances
+        )
+        image = tf.cast(sample.image, tf.float32) / 255
+        return {"image": image, "labels": labels, "count": count}
+
+    numbers = tf.data.Dataset.range(len(samples))
+    dataset = samples.map(tf.data.Dataset.zip(numbers, numbers), convert)
+    return dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(AHEAD)
+
+
+def _order(total, seed, start):
+    """(sample number, image index), both int64, from sample `start` on, for ever."""
+
+    def one_pass(number):
+        # Negative, so that no sample's augmentation has the same seed.
+        key = tf.stack([tf.constant(seed, tf.int64), -1 - number])
+        values = tf.random.stateless_uniform(
+            [total], key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
+        )
+        order = tf.cast(tf.argsort(values, stable=True), tf.int64)
+        numbers = number * total + tf.range(total, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices((numbers, order))
+
+    passes = tf.data.Dataset.counter(start // total, dtype=tf.int64)
+    return passes.flat_map(one_pass).skip(start % total)

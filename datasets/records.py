@@ -1,0 +1,149 @@
+"""Examples to TFRecords and back.
+
+Keys are those of TensorFlow's object detection, plus two of our own:
+
+| key | value |
+| --- | --- |
+| `image/encoded`, `image/format` | PNG of the image (RGB, 8 bits), "png" |
+| `image/height`, `image/width` | of the original image |
+| `image/filename`, `image/source_id` | name in the data set |
+| `image/object/class/label` | class of each object, in the order of ids |
+| `image/labels` | one index PNG (8 or 16 bits), "" = unlabelled |
+| `image/object/count` | number of objects |
+
+Everything is lossless and at the original size; resizing is the pipeline's work. A
+record can be read by its place in the shard, so that any order costs the same.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from datasets.errors import DataError
+from datasets.example import Example
+from datasets.manifest import Entry, Manifest
+
+__all__ = ["decode_example", "encode_example", "examples", "read_example"]
+
+# A TFRecord is: length (8 bytes), checksum (4), data, checksum (4).
+HEADER_BYTES, FOOTER_BYTES = 12, 4
+# Level 3 of 9: a third of the time of the default, 5% larger.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
+
+
+def encode_example(example: Example) -> bytes:
+    """Return the serialised `tf.train.Example`."""
+    import tensorflow as tf
+
+    def feature(value):
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if all(isinstance(v, (bytes, str)) for v in values) and values:
+            raw = [v.encode() if isinstance(v, str) else v for v in values]
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=raw))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    height, width = example.image.shape[:2]
+    labels = b""
+    if example.labels is not None:
+        narrow = example.labels.max(initial=0) <= 255
+        labels = _png(example.labels.astype(np.uint8 if narrow else np.uint16))
+    features = {
+        "image/encoded": _png(example.image[..., ::-1]),
+        "image/format": "png",
+        "image/height": height,
+        "image/width": width,
+        "image/filename": example.name,
+        "image/source_id": example.name,
+        "image/object/class/label": list(example.classes),
+        "image/object/count": example.count,
+        "image/labels": labels,
+    }
+    message = tf.train.Example(
+        features=tf.train.Features(
+            feature={key: feature(value) for key, value in features.items()}
+        )
+    )
+    return message.SerializeToString(deterministic=True)
+
+
+def decode_example(serialized: bytes) -> Example:
+    """Read what `encode_example` wrote.
+
+    Raises:
+        DataError: the bytes are no such record.
+    """
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+
+    try:
+        message = tf.train.Example.FromString(serialized)
+    except DecodeError:
+        raise DataError("the bytes are no tf.train.Example.") from None
+    features = message.features.feature
+    for key in ("image/source_id", "image/encoded", "image/labels"):
+        if len(features[key].bytes_list.value) != 1:
+            raise DataError(f"the record lacks the key {key!r}.")
+    name = features["image/source_id"].bytes_list.value[0].decode()
+    labels = features["image/labels"].bytes_list.value[0]
+    return Example(
+        name=name,
+        image=np.ascontiguousarray(
+            _decoded(features["image/encoded"].bytes_list.value[0], name)[..., ::-1]
+        ),
+        labels=_decoded(labels, name).astype(np.uint16) if labels else None,
+        classes=tuple(features["image/object/class/label"].int64_list.value),
+    )
+
+
+def read_example(manifest: Manifest, entry: Entry) -> Example:
+    """Read one image's record by its place, and compare its checksum.
+
+    Raises:
+        DataError: the shard is missing, cut short or changed.
+    """
+    path = Path(manifest.directory) / entry.shard
+    try:
+        with open(path, "rb") as file:
+            file.seek(entry.offset + HEADER_BYTES)
+            serialized = file.read(entry.length)
+    except OSError as error:
+        raise DataError(manifest.broken(entry.shard, str(error))) from error
+    if len(serialized) != entry.length or zlib.crc32(serialized) != entry.crc32:
+        raise DataError(
+            manifest.broken(entry.shard, f"the record of {entry.source_id} has changed")
+        )
+    return decode_example(serialized)
+
+
+def examples(
+    manifest: Manifest, ids: Iterable[str] | None = None
+) -> Iterator[Example]:
+    """Give examples at their original size, in the order of `ids`.
+
+    Args:
+        manifest: of the records.
+        ids: `source_id`s; None = all, in the order of the records.
+
+    Raises:
+        DataError: an id that the records lack, or a damaged shard.
+    """
+    entries = manifest.images if ids is None else [manifest.entry(i) for i in ids]
+    for entry in entries:
+        yield read_example(manifest, entry)
+
+
+def _png(array):
+    done, data = cv2.imencode(".png", np.ascontiguousarray(array), _PNG)
+    if not done:
+        raise ValueError(f"OpenCV could not encode {array.dtype} {array.shape} as PNG.")
+    return data.tobytes()
+
+
+def _decoded(data, name):
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise DataError(f"the image inside the record of {name!r} cannot be decoded.")
+    return array

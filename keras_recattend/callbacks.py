@@ -1,0 +1,244 @@
+"""What happens around the steps of a stage: pace, score, record, save, stop."""
+
+import logging
+import math
+import signal
+
+import keras
+import tensorflow as tf
+import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from keras_recattend.errors import UserError
+from keras_recattend.metrics.report import format_summary, score_image, summarise
+from keras_recattend.prediction import Predictor
+from keras_recattend.schedules import learning_rate
+
+__all__ = [
+    "Interrupted",
+    "NotFinite",
+    "Pace",
+    "Progress",
+    "Recorder",
+    "StopOnSignal",
+    "Validation",
+    "evaluate_images",
+]
+
+_LOG = logging.getLogger(__name__)
+
+
+class NotFinite(UserError):
+    """A loss became NaN or infinite."""
+
+
+class Interrupted(RuntimeError):
+    """Training was asked to stop, and has saved where it was."""
+
+
+def evaluate_images(model, examples, predictor=None):
+    """Return one dict of scores an image, with its "name".
+
+    Args:
+        examples: objects with `name`, `image` (uint8) and `labels`, original size.
+    """
+    predictor = predictor or Predictor(model)
+    found = predictor([example.image for example in examples])
+    return [
+        {"name": example.name, **score_image(example.labels, f.labels)}
+        for example, f in zip(examples, found, strict=True)
+    ]
+
+
+class Pace(keras.callbacks.Callback):
+    """Sets learning rate and progress before every step; ends the stage in time.
+
+    Stops with `NotFinite` when a loss is not finite, before it is averaged away.
+    """
+
+    def __init__(self, objective, clock):
+        super().__init__()
+        self.objective = objective
+        self.clock = clock
+
+    def on_train_batch_begin(self, batch, logs=None):
+        clock, stage = self.clock, self.objective.stage
+        self.model.optimizer.learning_rate = learning_rate(
+            stage, clock.step, clock.progress
+        )
+        self.objective.progress.assign(clock.progress)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.clock.step += 1
+        broken = [k for k, v in (logs or {}).items() if not math.isfinite(v)]
+        if broken:
+            terms = [name for name in broken if name != "loss"] or broken
+            raise NotFinite(
+                f"{' and '.join(terms)} became NaN or infinite at step "
+                f"{self.clock.step} of stage {self.objective.name!r} (batch {batch} of "
+                "its epoch). The state of the epoch before is kept in the run folder."
+            )
+        if self.clock.done:
+            self.model.stop_training = True
+
+
+class Progress(keras.callbacks.Callback):
+    """A progress bar over the stage with every loss term; a line for every epoch.
+
+    Args:
+        bar: whether to show the bar (a log file gets the lines alone).
+    """
+
+    def __init__(self, objective, clock, bar=True):
+        super().__init__()
+        self.objective = objective
+        self.clock = clock
+        self.bar = bar
+
+    def on_train_begin(self, logs=None):
+        self._bar = tqdm.tqdm(
+            desc=self.objective.name,
+            total=100,
+            disable=not self.bar,
+            dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}",
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.n = round(100 * self.clock.progress, 1)
+        self._bar.set_postfix_str(_line(logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        with logging_redirect_tqdm():
+            _LOG.info(
+                "%s %3.0f%%  step %d  %.1f min  %s",
+                self.objective.name,
+                100 * self.clock.progress,
+                self.clock.step,
+                self.clock.elapsed / 60,
+                _line(logs),
+            )
+
+    def on_train_end(self, logs=None):
+        self._bar.close()
+
+
+def _line(logs):
+    return "  ".join(f"{name} {float(value):.3g}" for name, value in logs.items())
+
+
+class StopOnSignal(keras.callbacks.Callback):
+    """Ends the stage after the current step on Ctrl-C or a termination signal."""
+
+    def __init__(self):
+        super().__init__()
+        self.received = None
+        self._old = {}
+
+    def on_train_begin(self, logs=None):
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._receive)
+        except ValueError:
+            # Not in the main thread (a notebook server, say): signals stay as they are.
+            self._old = {}
+
+    def _receive(self, number, frame):
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        print("\nStopping after this step and saving; once more to stop at once.")
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.received is not None:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+
+class Validation(keras.callbacks.Callback):
+    """Scores the validation split every few epochs; keeps the best weights by SBD.
+
+    Args:
+        folder: the `RunFolder`.
+        batches: finite tf.data of validation batches, for the losses.
+        examples: the same images at their original size, for SBD and |DiC|.
+        every: epochs between scores. The last epoch of a stage is always scored.
+        best: the best SBD so far.
+        score: whether the chain is complete, so that SBD means something.
+    """
+
+    def __init__(self, folder, batches, examples, every, clock, best=None, score=True):
+        super().__init__()
+        self.folder = folder
+        self.batches = batches
+        self.examples = examples
+        self.every = every
+        self.clock = clock
+        self.best = best
+        self.score = score
+        self._predictor = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every and not self.clock.done:
+            return
+        values = self.model.evaluate(self.batches, verbose=0, return_dict=True)
+        logs.update({f"val_{name}": value for name, value in values.items()})
+        if not self.score or not self.examples:
+            return
+        if self._predictor is None:
+            self._predictor = Predictor(self.model)
+        rows = evaluate_images(self.model, self.examples, self._predictor)
+        summary = summarise(rows)
+        logs["sbd"] = summary["sbd"]["mean"]
+        logs["abs_dic"] = summary["abs_dic"]["mean"]
+        logs["fbd"] = summary["fbd"]["mean"]
+        _LOG.info("Validation: %s", format_summary(summary))
+        if self.best is None or logs["sbd"] > self.best:
+            self.best = logs["sbd"]
+            self.folder.save_weights(self.model, self.folder.best_weights)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes every epoch to `history.csv` and TensorBoard, and saves the state.
+
+    Args:
+        about: function that returns what the state needs besides the variables.
+        columns: of `history.csv`.
+    """
+
+    def __init__(self, folder, objective, clock, columns, about):
+        super().__init__()
+        self.folder = folder
+        self.objective = objective
+        self.clock = clock
+        self.columns = columns
+        self.about = about
+        self._writer = tf.summary.create_file_writer(str(folder.path / "logs"))
+        self._before = clock.elapsed, clock.step
+
+    def on_epoch_end(self, epoch, logs=None):
+        elapsed, step = self.clock.elapsed, self.clock.step
+        seconds = max(elapsed - self._before[0], 1e-6)
+        images = (step - self._before[1]) * self.objective.stage.batch_size
+        self._before = elapsed, step
+        row = {
+            "stage": self.objective.name,
+            "epoch": epoch + 1,
+            "step": step,
+            "minutes": round(elapsed / 60.0, 3),
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "images_per_second": round(images / seconds, 3),
+            **logs,
+        }
+        self.folder.append_history(row, self.columns)
+        with self._writer.as_default(step=step):
+            for name, value in row.items():
+                if name not in ("stage", "epoch", "step"):
+                    tf.summary.scalar(f"{self.objective.name}/{name}", value)
+        self._writer.flush()
+        self.folder.save_state(
+            self.model, self.model.optimizer, self.about(epoch + 1, step, elapsed)
+        )

@@ -1,0 +1,37 @@
+"""The model's parts, each a Keras layer."""
+
+from keras_recattend.layers.box_network import (
+    Box,
+    GlimpseNetwork,
+    Glimpses,
+    HeatMapHead,
+    LinearHead,
+)
+from keras_recattend.layers.canvas import Canvas
+from keras_recattend.layers.controller import Controller, LateCanvasController
+from keras_recattend.layers.convolution import (
+    ConvolutionStack,
+    Normalization,
+    TransposedStack,
+)
+from keras_recattend.layers.gaussian import GaussianFilters
+from keras_recattend.layers.scoring import Scoring
+from keras_recattend.layers.segmentation import PatchSegmentation, SegmentationNetwork
+
+__all__ = [
+    "Box",
+    "Canvas",
+    "Controller",
+    "ConvolutionStack",
+    "GaussianFilters",
+    "GlimpseNetwork",
+    "Glimpses",
+    "HeatMapHead",
+    "LateCanvasController",
+    "LinearHead",
+    "Normalization",
+    "PatchSegmentation",
+    "Scoring",
+    "SegmentationNetwork",
+    "TransposedStack",
+]

@@ -1,0 +1,419 @@
+"""Part B after the controller: glimpses and the box (eq. 4-10)."""
+
+import typing
+
+import keras
+import tensorflow as tf
+
+from keras_recattend.layers.convolution import kernel_initializer
+
+__all__ = ["Box", "GlimpseNetwork", "Glimpses", "HeatMapHead", "LinearHead"]
+
+# Logit that shuts a cell out of a softmax without making a row of NaN.
+SHUT = -1e4
+# A first guess for the heat map: 1 cell in 100 is an object's centre.
+HEAT_PRIOR = -4.6
+# Boxes of the heat map start at this share of the image.
+TYPICAL_SIZE = 0.15
+
+
+class Glimpses(typing.NamedTuple):
+    """What the glimpse LSTM did: lists over glimpses, and the logits after the last.
+
+    Attributes:
+        hidden, cell: float32 [N, units] each.
+        attention: float32 [N, P] each, P = H' W' cells in row-major order.
+        logits: [N, P], the attention logits after the last glimpse.
+    """
+
+    hidden: list
+    cell: list
+    attention: list
+    logits: tf.Tensor
+
+
+class Box(typing.NamedTuple):
+    """A predicted box and all that the head says, in pixels, float32.
+
+    Attributes:
+        center, size: [N, 2], order (y, x).
+        log_variance: [N, 2], of the Gaussian filters.
+        log_gamma_patch, log_gamma_box, log_gamma_mask: [N].
+        state: [N, S], for the score.
+        attention: [N, G, P], of every glimpse (and of the final place, if any).
+        heat: [N, P] logits of the heat map, or None.
+        cells: [N, P, 4] boxes (center, size) of the heat map's cells, or None.
+        place: [N, P], the sharpened attention that chose the box, or None.
+        raw: [N, 9] the linear head's output, or None.
+    """
+
+    center: tf.Tensor
+    size: tf.Tensor
+    log_variance: tf.Tensor
+    log_gamma_patch: tf.Tensor
+    log_gamma_box: tf.Tensor
+    log_gamma_mask: tf.Tensor
+    state: tf.Tensor
+    attention: tf.Tensor
+    heat: tf.Tensor | None = None
+    cells: tf.Tensor | None = None
+    place: tf.Tensor | None = None
+    raw: tf.Tensor | None = None
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class GlimpseNetwork(keras.layers.Layer):
+    """LSTM that looks at the feature map a few times by soft attention (eq. 4-5).
+
+    The first glimpse is uniform, or the softmax of a prior; the following ones come
+    from the hidden state by a two-layer MLP with softmax over all cells. The LSTM
+    starts from zero for every object: only the canvas remembers.
+
+    Args:
+        glimpses, lstm_units, mlp_units: sizes.
+        cells: P, the number of positions.
+        last_logits: whether the MLP is applied after the last glimpse as well.
+        initializer: "he" or "small".
+    """
+
+    def __init__(
+        self,
+        glimpses,
+        lstm_units,
+        mlp_units,
+        cells,
+        last_logits=False,
+        initializer="he",
+        **kwargs,
+    ):
+        # Softmax over hundreds of cells and the LSTM state stay float32.
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.glimpses = glimpses
+        self.lstm_units = lstm_units
+        self.mlp_units = mlp_units
+        self.cells = cells
+        self.last_logits = last_logits
+        self.initializer = initializer
+        small = initializer == "small"
+        kernel = {
+            "kernel_initializer": kernel_initializer("small")
+            if small
+            else "glorot_uniform",
+            "dtype": "float32",
+        }
+        bias = {"bias_initializer": kernel_initializer("small") if small else "zeros"}
+        recurrent = kernel_initializer("small") if small else "orthogonal"
+        self.lstm = keras.layers.LSTMCell(
+            lstm_units, recurrent_initializer=recurrent, name="lstm", **kernel
+        )
+        self.mlp = [
+            keras.layers.Dense(
+                mlp_units, activation="relu", name="mlp0", **kernel, **bias
+            ),
+            keras.layers.Dense(cells, name="mlp1", **kernel, **bias),
+        ]
+
+    def build(self, features_shape):
+        self.lstm.build((None, features_shape[-1]))
+        self.mlp[0].build((None, self.lstm_units))
+        self.mlp[1].build((None, self.mlp_units))
+
+    def call(self, features, prior=None):
+        """Look at `features` [N, P, L], float32; `prior` logits [N, P] or None."""
+        batch = tf.shape(features)[0]
+        state = [tf.zeros([batch, self.lstm_units])] * 2
+        logits = tf.zeros([batch, self.cells]) if prior is None else prior
+        hidden, cell, attention = [], [], []
+        for glimpse in range(self.glimpses):
+            weights = tf.nn.softmax(logits)
+            read = tf.matmul(weights[:, tf.newaxis], features)[:, 0]
+            output, state = self.lstm(read, state)
+            hidden.append(output)
+            cell.append(state[1])
+            attention.append(weights)
+            if glimpse < self.glimpses - 1 or self.last_logits:
+                logits = self.mlp[1](self.mlp[0](output))
+                if prior is not None:
+                    logits += prior
+        return Glimpses(hidden, cell, attention, logits)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("dtype", None)
+        return config | {
+            "glimpses": self.glimpses,
+            "lstm_units": self.lstm_units,
+            "mlp_units": self.mlp_units,
+            "cells": self.cells,
+            "last_logits": self.last_logits,
+            "initializer": self.initializer,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class LinearHead(keras.layers.Layer):
+    """The paper's box head: glimpses, then one linear layer to nine numbers (eq. 6-10).
+
+    In the order center (y, x), log size (y, x), log variance (y, x), log gamma of the
+    patch, of the box mask and of the segment mask; none is squashed.
+
+    Args:
+        image_size: (H, W). patch_size: (h, w).
+        grid: (H', W') of the feature map.
+        glimpses, lstm_units, mlp_units, initializer: see `GlimpseNetwork`.
+        variance: "size" (variance = size / F) or "predicted".
+        patch_gamma, mask_gamma: fixed log gammas, or None = predicted.
+    """
+
+    def __init__(
+        self,
+        image_size,
+        patch_size,
+        grid,
+        glimpses,
+        lstm_units,
+        mlp_units,
+        variance,
+        patch_gamma,
+        mask_gamma,
+        initializer="he",
+        **kwargs,
+    ):
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.image_size = tuple(image_size)
+        self.patch_size = tuple(patch_size)
+        self.grid = tuple(grid)
+        self.variance = variance
+        self.patch_gamma = patch_gamma
+        self.mask_gamma = mask_gamma
+        self.glimpse_network = GlimpseNetwork(
+            glimpses,
+            lstm_units,
+            mlp_units,
+            self.grid[0] * self.grid[1],
+            initializer=initializer,
+            name="glimpses",
+        )
+        self.linear = keras.layers.Dense(
+            9,
+            kernel_initializer=kernel_initializer(initializer),
+            bias_initializer=kernel_initializer("small")
+            if initializer == "small"
+            else "zeros",
+            dtype="float32",
+            name="linear",
+        )
+        self.state_size = lstm_units
+
+    def build(self, map_shape):
+        self.glimpse_network.build((None, None, map_shape[-1]))
+        self.linear.build((None, self.glimpse_network.lstm_units))
+
+    def call(self, feature_map, sharpness=None, blocked=None):
+        """Return the `Box` for the feature map u_t [N, H', W', L].
+
+        `sharpness` and `blocked` belong to the heat map's head and are not used.
+        """
+        glimpses = self.glimpse_network(_flatten(feature_map))
+        raw = self.linear(glimpses.hidden[-1])
+        return self.decode(raw)._replace(
+            state=glimpses.hidden[-1], attention=tf.stack(glimpses.attention, axis=1)
+        )
+
+    def decode(self, raw):
+        """Turn the head's nine numbers [N, 9] into a `Box` (eq. 7-10)."""
+        extent = tf.constant(self.image_size, tf.float32)
+        center = (raw[:, 0:2] + 1.0) * extent / 2.0
+        size = tf.exp(raw[:, 2:4]) * extent
+        if self.variance == "size":
+            log_variance = tf.math.log(size / tf.constant(self.patch_size, tf.float32))
+        else:
+            log_variance = raw[:, 4:6]
+        fixed = tf.ones_like(raw[:, 6])
+        patch = raw[:, 6] if self.patch_gamma is None else self.patch_gamma * fixed
+        mask = raw[:, 8] if self.mask_gamma is None else self.mask_gamma * fixed
+        return Box(
+            center, size, log_variance, patch, raw[:, 7], mask, None, None, raw=raw
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("dtype", None)
+        glimpses = self.glimpse_network.get_config()
+        names = ["glimpses", "lstm_units", "mlp_units", "initializer"]
+        return (
+            config
+            | {name: glimpses[name] for name in names}
+            | {
+                "image_size": self.image_size,
+                "patch_size": self.patch_size,
+                "grid": self.grid,
+                "variance": self.variance,
+                "patch_gamma": self.patch_gamma,
+                "mask_gamma": self.mask_gamma,
+            }
+        )
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class HeatMapHead(keras.layers.Layer):
+    """Box head that chooses one place on a dense heat map instead of a mean of places.
+
+    A 1 x 1 convolution says for every cell whether it is the centre of an object that
+    is not on the canvas yet, and that object's box. The heat joins the attention
+    logits of every glimpse. The box is the attended cell's box under sharpened
+    attention, plus a correction from the LSTM's state. (Soft attention averages over
+    several objects and lands in the gap between them; see docs/deviations.md.)
+
+    Args:
+        image_size, grid, glimpses, lstm_units, mlp_units, initializer: see `LinearHead`.
+    """
+
+    def __init__(
+        self,
+        image_size,
+        grid,
+        glimpses,
+        lstm_units,
+        mlp_units,
+        initializer="he",
+        **kwargs,
+    ):
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.image_size = tuple(image_size)
+        self.grid = tuple(grid)
+        self.cell = tuple(
+            extent / cells for extent, cells in zip(image_size, grid, strict=True)
+        )
+        self.glimpse_network = GlimpseNetwork(
+            glimpses,
+            lstm_units,
+            mlp_units,
+            self.grid[0] * self.grid[1],
+            last_logits=True,
+            initializer=initializer,
+            name="glimpses",
+        )
+        self.dense_head = keras.layers.Conv2D(
+            5,
+            1,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            bias_initializer=_heat_bias,
+            dtype="float32",
+            name="dense_head",
+        )
+        self.correction = [
+            keras.layers.Dense(
+                mlp_units, activation="relu", dtype="float32", name="correction0"
+            ),
+            keras.layers.Dense(
+                4, kernel_initializer="zeros", dtype="float32", name="correction1"
+            ),
+        ]
+        self.state_size = lstm_units + 2
+
+    def build(self, map_shape):
+        channels = map_shape[-1]
+        self.heat_factor = self.add_weight(
+            name="heat_factor", shape=(), initializer="ones"
+        )
+        self.dense_head.build((None, *self.grid, channels))
+        # The map, the cell's place (2), its heat (1) and its box (4).
+        self.glimpse_network.build((None, None, channels + 7))
+        self.correction[0].build((None, self.glimpse_network.lstm_units))
+        self.correction[1].build((None, self.glimpse_network.mlp_units))
+
+    def cell_centers(self):
+        """Return the cells' centres in pixels, [P, 2]."""
+        axes = [
+            (tf.range(cells, dtype=tf.float32) + 0.5) * stride - 0.5
+            for cells, stride in zip(self.grid, self.cell, strict=True)
+        ]
+        return tf.reshape(tf.stack(tf.meshgrid(*axes, indexing="ij"), axis=-1), [-1, 2])
+
+    def call(self, feature_map, sharpness=1.0, blocked=None):
+        """Return the `Box` for the feature map u_t [N, H', W', L].
+
+        Args:
+            sharpness: factor on the logits of the final place.
+            blocked: [N, P], 1 for cells that must not be chosen, or None.
+        """
+        feature_map = tf.cast(feature_map, tf.float32)
+        dense = _flatten(self.dense_head(feature_map))  # [N, P, 5]
+        heat = dense[..., 0]
+        if blocked is not None:
+            heat += SHUT * blocked
+        cells = self._decode(dense)
+        extent = tf.constant(self.image_size, tf.float32)
+        place = self.cell_centers() / extent - 0.5
+        features = tf.concat(
+            [
+                _flatten(feature_map),
+                tf.tile(place[tf.newaxis], [tf.shape(dense)[0], 1, 1]),
+                tf.sigmoid(heat)[..., tf.newaxis],
+                tf.stop_gradient(cells / tf.concat([extent, extent], axis=0)),
+            ],
+            axis=-1,
+        )
+        glimpses = self.glimpse_network(features, prior=self.heat_factor * heat)
+        hidden = glimpses.hidden[-1]
+        chosen = tf.nn.softmax(sharpness * glimpses.logits)  # [N, P]
+        box = tf.matmul(chosen[:, tf.newaxis], cells)[:, 0]
+        correction = self.correction[1](self.correction[0](hidden))
+        size = box[:, 2:] * tf.exp(tf.clip_by_value(correction[:, 2:], -1.0, 1.0))
+        center = box[:, :2] + correction[:, :2] * tf.stop_gradient(size)
+        zeros = tf.zeros_like(center[:, 0])
+        # How much is left to find: the best place, and the expected number of places.
+        left = tf.stack(
+            [
+                tf.reduce_max(heat, axis=-1),
+                tf.math.log1p(tf.reduce_sum(tf.sigmoid(heat), axis=-1)),
+            ],
+            axis=-1,
+        )
+        return Box(
+            center,
+            size,
+            tf.zeros_like(center),
+            zeros,
+            zeros,
+            zeros,
+            tf.concat([hidden, left], axis=-1),
+            tf.stack([*glimpses.attention, chosen], axis=1),
+            heat=heat,
+            cells=cells,
+            place=chosen,
+        )
+
+    def _decode(self, dense):
+        """Return the cells' boxes (center, size) in pixels, [N, P, 4]."""
+        stride = tf.constant(self.cell, tf.float32)
+        extent = tf.constant(self.image_size, tf.float32)
+        center = self.cell_centers() + dense[..., 1:3] * stride
+        log_size = tf.clip_by_value(dense[..., 3:5], -4.0, 2.0)
+        return tf.concat([center, tf.exp(log_size) * TYPICAL_SIZE * extent], axis=-1)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("dtype", None)
+        glimpses = self.glimpse_network.get_config()
+        names = ["glimpses", "lstm_units", "mlp_units", "initializer"]
+        return (
+            config
+            | {name: glimpses[name] for name in names}
+            | {"image_size": self.image_size, "grid": self.grid}
+        )
+
+
+def _heat_bias(shape, dtype=None, **_):
+    return tf.constant([HEAT_PRIOR] + [0.0] * (shape[0] - 1), dtype or tf.float32)
+
+
+def _flatten(feature_map):
+    """[N, H', W', L] -> [N, P, L] float32, row-major."""
+    shape = feature_map.shape
+    flat = tf.reshape(feature_map, [-1, shape[1] * shape[2], shape[3]])
+    return tf.cast(flat, tf.float32)

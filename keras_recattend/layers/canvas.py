@@ -1,0 +1,42 @@
+"""Part A, the external memory (eq. 1-2)."""
+
+import keras
+import tensorflow as tf
+
+__all__ = ["Canvas"]
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class Canvas(keras.layers.Layer):
+    """The canvas: what has been segmented so far, kept beside the image.
+
+    Eq. 1: `c_0 = 0`, `c_t = max(c_{t-1}, y_{t-1})`. Eq. 2: `d_t = [c_t, x]`. No
+    gradient flows through what is written (spec, section 7).
+
+    Call arguments:
+        canvas: c_{t-1}, float32 [B, H, W].
+        segment: y_{t-1}, float32 [B, H, W] in [0, 1].
+
+    Returns:
+        c_t, float32 [B, H, W].
+    """
+
+    def blank(self, batch_size, image_size):
+        """Return c_0, zeros [B, H, W]."""
+        return tf.zeros([batch_size, *image_size], tf.float32)
+
+    def call(self, canvas, segment):
+        return tf.maximum(canvas, tf.stop_gradient(segment))
+
+    def stack(self, image, canvas, extra=None):
+        """Return d_t with the image: [image, canvas, extra] along channels.
+
+        Args:
+            image: [B, H, W, 3].
+            canvas: [B, H, W].
+            extra: None, or [B, H, W, 9]: 8 angle channels and the foreground.
+        """
+        parts = [image, tf.cast(canvas[..., tf.newaxis], image.dtype)]
+        if extra is not None:
+            parts.append(tf.cast(extra, image.dtype))
+        return tf.concat(parts, axis=-1)

@@ -1,0 +1,205 @@
+"""The controller CNN: what the box network sees (eq. 3), and its late-canvas form."""
+
+import keras
+import tensorflow as tf
+
+from keras_recattend.layers.canvas import Canvas
+from keras_recattend.layers.convolution import (
+    ConvolutionStack,
+    Normalization,
+    kernel_initializer,
+)
+
+__all__ = ["Controller", "LateCanvasController"]
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class Controller(keras.layers.Layer):
+    """The paper's controller: a CNN over [image, canvas, extra], anew at every step.
+
+    `prepare` does what is needed once an image (here nothing); `call` the rest.
+
+    Args:
+        depths, pools, normalization, steps, initializer: see `ConvolutionStack`.
+    """
+
+    def __init__(self, depths, pools, normalization, steps, initializer, **kwargs):
+        super().__init__(**kwargs)
+        self.stack = ConvolutionStack(
+            depths,
+            pools,
+            normalization,
+            steps,
+            initializer,
+            dtype=self.dtype_policy,
+            name="stack",
+        )
+        self.canvas = Canvas(dtype=self.dtype_policy, name="canvas")
+
+    def build(self, image_shape, extra_channels=0):
+        batch, height, width, channels = image_shape
+        self.stack.build((batch, height, width, channels + 1 + extra_channels))
+
+    def prepare(self, image, extra=None, training=False):
+        """Return what `call` needs of the image [B, H, W, 3] and extra channels."""
+        return (image,) if extra is None else (image, extra)
+
+    def call(self, prepared, canvas, step=0, training=False):
+        """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W]."""
+        stacked = self.canvas.stack(prepared[0], canvas, *prepared[1:])
+        return self.stack(stacked, step=step, training=training)[-1]
+
+    def get_config(self):
+        stack = self.stack.get_config()
+        names = ["depths", "pools", "normalization", "steps", "initializer"]
+        return super().get_config() | {name: stack[name] for name in names}
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class LateCanvasController(keras.layers.Layer):
+    """A controller whose image features are computed once an image.
+
+    A trunk sees the image alone. The canvas is encoded by space-to-depth and a 1 x 1
+    convolution, meets the trunk's features in the first of a few joint 3 x 3
+    convolutions, and only those run for each canvas. The first joint convolution is
+    linear, so its image half belongs to the trunk, too.
+
+    Args:
+        depths, pools: of the trunk; the last map's size is the grid of cells.
+        space_to_depth: block size folded into channels before the trunk.
+        context_depths: convolutions at half the trunk's resolution, added back.
+        feature_depth: channels of the joint layers.
+        canvas_depth: channels of the canvas' encoding.
+        joint_layers: number of joint convolutions.
+        normalization, steps, initializer: see `ConvolutionStack`.
+    """
+
+    def __init__(
+        self,
+        depths,
+        pools,
+        space_to_depth,
+        context_depths,
+        feature_depth,
+        canvas_depth,
+        joint_layers,
+        normalization,
+        steps,
+        initializer,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.depths = tuple(depths)
+        self.pools = tuple(pools)
+        self.space_to_depth = space_to_depth
+        self.context_depths = tuple(context_depths)
+        self.feature_depth = feature_depth
+        self.canvas_depth = canvas_depth
+        self.joint_layers = joint_layers
+        self.normalization = normalization
+        self.steps = steps
+        self.initializer = initializer
+        self.stride = space_to_depth
+        for pool in self.pools:
+            self.stride *= pool
+        # The canvas is read at half the input's resolution at the finest: its edges
+        # are soft, and what counts is which object it covers.
+        self.canvas_pool = 2 if self.stride % 2 == 0 else 1
+        common = {
+            "normalization": normalization,
+            "steps": steps,
+            "initializer": initializer,
+            "dtype": self.dtype_policy,
+        }
+        self.trunk = ConvolutionStack(depths, pools, name="trunk", **common)
+        if self.context_depths:
+            self.context = ConvolutionStack(
+                context_depths, (1,) * len(context_depths), name="context", **common
+            )
+            # Four outputs a cell, unfolded: each small cell gets its own.
+            self.context_up = self._convolution(4 * feature_depth, 1, "context_up")
+        self.image_joint = self._convolution(feature_depth, 3, "image_joint")
+        self.canvas_code = self._convolution(canvas_depth, 1, "canvas_code", bias=True)
+        self.canvas_joint = self._convolution(feature_depth, 3, "canvas_joint")
+        self.joint_norm = Normalization(
+            normalization, steps, dtype=self.dtype_policy, name="joint_norm"
+        )
+        later = joint_layers - 1
+        self.joint = ConvolutionStack(
+            (feature_depth,) * later, (1,) * later, name="joint", **common
+        )
+
+    def _convolution(self, depth, size, name, bias=False):
+        return keras.layers.Conv2D(
+            depth,
+            size,
+            padding="same",
+            use_bias=bias,
+            kernel_initializer=kernel_initializer(self.initializer),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def build(self, image_shape, extra_channels=0):
+        batch, height, width, channels = image_shape
+        block = self.space_to_depth
+        self.trunk.build(
+            (
+                batch,
+                height // block,
+                width // block,
+                (channels + extra_channels) * block**2,
+            )
+        )
+        grid = (batch, height // self.stride, width // self.stride)
+        last = self.depths[-1]
+        if self.context_depths:
+            half = (batch, grid[1] // 2, grid[2] // 2)
+            self.context.build((*half, last))
+            self.context_up.build((*half, self.context_depths[-1]))
+            last += self.feature_depth
+        self.image_joint.build((*grid, last))
+        self.canvas_code.build((*grid, (self.stride // self.canvas_pool) ** 2))
+        self.canvas_joint.build((*grid, self.canvas_depth))
+        self.joint_norm.build((*grid, self.feature_depth))
+        self.joint.build((*grid, self.feature_depth))
+
+    def prepare(self, image, extra=None, training=False):
+        """Return the image's half of the first joint convolution, [B, H', W', L]."""
+        x = image if extra is None else tf.concat([image, extra], axis=-1)
+        x = tf.cast(x, self.compute_dtype)
+        if self.space_to_depth > 1:
+            x = tf.nn.space_to_depth(x, self.space_to_depth)
+        x = self.trunk(x, training=training)[-1]
+        if self.context_depths:
+            half = self.context(
+                tf.nn.max_pool2d(x, 2, 2, "SAME"), training=training
+            )[-1]
+            up = tf.nn.depth_to_space(self.context_up(half), 2)
+            x = tf.concat([x, tf.nn.relu(up)], axis=-1)
+        return (self.image_joint(x),)
+
+    def call(self, prepared, canvas, step=0, training=False):
+        """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W]."""
+        c = tf.cast(canvas, self.compute_dtype)[..., tf.newaxis]
+        if self.canvas_pool > 1:
+            c = tf.nn.avg_pool2d(c, self.canvas_pool, self.canvas_pool, "VALID")
+        c = tf.nn.space_to_depth(c, self.stride // self.canvas_pool)
+        c = self.canvas_joint(tf.nn.relu(self.canvas_code(c)))
+        x = self.joint_norm(prepared[0] + c, step=step, training=training)
+        x = tf.nn.relu(x)
+        return self.joint(x, step=step, training=training)[-1]
+
+    def get_config(self):
+        return super().get_config() | {
+            "depths": self.depths,
+            "pools": self.pools,
+            "space_to_depth": self.space_to_depth,
+            "context_depths": self.context_depths,
+            "feature_depth": self.feature_depth,
+            "canvas_depth": self.canvas_depth,
+            "joint_layers": self.joint_layers,
+            "normalization": self.normalization,
+            "steps": self.steps,
+            "initializer": self.initializer,
+        }

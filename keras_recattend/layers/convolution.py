@@ -1,0 +1,313 @@
+"""Stacks of convolutions and transposed convolutions, and their normalisation."""
+
+import keras
+import tensorflow as tf
+
+__all__ = ["ConvolutionStack", "Normalization", "TransposedStack", "kernel_initializer"]
+
+# Epsilon and decay of the authors' batch normalisation (spec, section 4).
+EPSILON = 1e-3
+MOMENTUM = 0.9
+GROUPS = 8
+
+
+def kernel_initializer(name):
+    """Return the kernel initialiser called "he" or "small" (the authors' 0.01)."""
+    if name == "small":
+        return keras.initializers.TruncatedNormal(stddev=0.01)
+    return keras.initializers.HeNormal()
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class Normalization(keras.layers.Layer):
+    """Batch normalisation shared over steps or separate for each, or group normalisation.
+
+    `y = gamma * (x - mean) / sqrt(variance + 1e-3) + beta`. In training the mean and
+    variance are the batch's, and move the statistics that inference uses:
+    `moving = 0.9 * moving + 0.1 * batch` (population variance). The fused kernel does
+    the arithmetic: Keras' own layer is several passes over the activations.
+
+    Args:
+        kind: "batch", "batch_per_step" (own beta, gamma and statistics for every time
+            step, as the authors had) or "group" (no statistics at all).
+        steps: number of time steps T, for "batch_per_step".
+    """
+
+    def __init__(self, kind="batch", steps=1, **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.steps = steps if kind == "batch_per_step" else 1
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        if self.kind == "group":
+            self.group = keras.layers.GroupNormalization(
+                groups=min(GROUPS, channels), epsilon=EPSILON, dtype=self.dtype_policy
+            )
+            self.group.build(input_shape)
+            return
+
+        def weight(name, initial, trainable):
+            # Statistics are written inside the instance loop, where replicas cannot
+            # meet: each keeps its own, and reading them takes the mean.
+            placing = (
+                {} if trainable else {"aggregation": "mean", "autocast": False}
+            )
+            return self.add_weight(
+                name=name,
+                shape=(self.steps, channels),
+                initializer=initial,
+                trainable=trainable,
+                dtype="float32",
+                **placing,
+            )
+
+        self.gamma = weight("gamma", "ones", True)
+        self.beta = weight("beta", "zeros", True)
+        self.moving_mean = weight("moving_mean", "zeros", False)
+        # From 0, as the authors; "batch" starts at 1 so that an untrained model works.
+        initial_variance = "zeros" if self.kind == "batch_per_step" else "ones"
+        self.moving_variance = weight("moving_variance", initial_variance, False)
+
+    def call(self, x, step=0, training=False):
+        """Normalise `x` [B, H, W, C] with the parameters of time step `step`."""
+        if self.kind == "group":
+            return self.group(x)
+        # A product with a one-hot row instead of a gather: its gradient is dense, as
+        # the gradient of the instance loop needs.
+        index = tf.minimum(tf.cast(step, tf.int32), self.steps - 1)
+        row = tf.one_hot(index, self.steps, dtype=tf.float32)[tf.newaxis]  # [1, T]
+
+        def at_step(weights):
+            return tf.matmul(row, tf.cast(weights, tf.float32))[0]
+
+        gamma, beta = at_step(self.gamma), at_step(self.beta)
+        if not training:
+            return _fused(
+                x, gamma, beta, at_step(self.moving_mean), at_step(self.moving_variance)
+            )
+        y, mean, variance = _fused_training(x, gamma, beta)
+        share = (1.0 - MOMENTUM) * row[0][:, tf.newaxis]  # [T, 1]
+        for moving, batch in [
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ]:
+            current = tf.convert_to_tensor(moving)
+            moving.assign(current + share * (batch - current))
+        return y
+
+    def get_config(self):
+        return super().get_config() | {"kind": self.kind, "steps": self.steps}
+
+
+def _fused(x, gamma, beta, mean, variance):
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=gamma,
+        offset=beta,
+        mean=mean,
+        variance=variance,
+        epsilon=EPSILON,
+        is_training=False,
+    ).y
+
+
+def _fused_training(x, gamma, beta):
+    """Return y, and the batch's mean and population variance without gradient."""
+    empty = tf.zeros([0], tf.float32)
+    result = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=gamma,
+        offset=beta,
+        mean=empty,
+        variance=empty,
+        epsilon=EPSILON,
+        is_training=True,
+    )
+    # The kernel returns the sample variance (n - 1); the authors kept the population's.
+    shape = tf.shape(x)
+    n = tf.cast(shape[0] * shape[1] * shape[2], tf.float32)
+    variance = result.batch_variance * (n - 1.0) / n
+    return result.y, tf.stop_gradient(result.batch_mean), tf.stop_gradient(variance)
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class ConvolutionStack(keras.layers.Layer):
+    """3 x 3 convolution, normalisation, ReLU, max pooling: once per depth (eq. 3, 17).
+
+    Args:
+        depths: channels of each convolution.
+        pools: max-pooling factor after each (1 = none).
+        normalization, steps: see `Normalization`.
+        initializer: "he" or "small".
+    """
+
+    def __init__(
+        self,
+        depths,
+        pools,
+        normalization="batch",
+        steps=1,
+        initializer="he",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.depths = tuple(depths)
+        self.pools = tuple(pools)
+        self.normalization = normalization
+        self.steps = steps
+        self.initializer = initializer
+        self.convolutions = [
+            keras.layers.Conv2D(
+                depth,
+                3,
+                padding="same",
+                kernel_initializer=kernel_initializer(initializer),
+                bias_initializer=_bias_initializer(initializer),
+                dtype=self.dtype_policy,
+                name=f"convolution{i}",
+            )
+            for i, depth in enumerate(self.depths)
+        ]
+        self.normalizations = [
+            Normalization(normalization, steps, dtype=self.dtype_policy, name=f"norm{i}")
+            for i in range(len(self.depths))
+        ]
+
+    def build(self, input_shape):
+        shape = tuple(input_shape)
+        for convolution, normalization in zip(
+            self.convolutions, self.normalizations, strict=True
+        ):
+            convolution.build(shape)
+            shape = (*shape[:-1], convolution.filters)
+            normalization.build(shape)
+
+    def call(self, x, step=0, training=False):
+        """Return the list of all layers' maps (after pooling), first layer first."""
+        maps = []
+        for convolution, normalization, pool in zip(
+            self.convolutions, self.normalizations, self.pools, strict=True
+        ):
+            x = normalization(convolution(x), step=step, training=training)
+            x = tf.nn.relu(x)
+            if pool > 1:
+                x = tf.nn.max_pool2d(x, pool, pool, "SAME")
+            maps.append(x)
+        return maps
+
+    def get_config(self):
+        return super().get_config() | {
+            "depths": self.depths,
+            "pools": self.pools,
+            "normalization": self.normalization,
+            "steps": self.steps,
+            "initializer": self.initializer,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class TransposedStack(keras.layers.Layer):
+    """3 x 3 transposed convolutions back to the patch's size (eq. 18).
+
+    With skip connections, layer l >= 1 takes the previous output and the CNN's map
+    number (last - l); the layer after those takes the patch itself.
+
+    Args:
+        depths: channels of each layer.
+        factors: stride of each layer.
+        skips: whether to concatenate the CNN's maps.
+        last: "relu" (normalisation and ReLU on the last layer as well, the authors'
+            way) or "logits" (the last layer is linear).
+        normalization, steps, initializer: as in `ConvolutionStack`.
+    """
+
+    def __init__(
+        self,
+        depths,
+        factors,
+        skips=False,
+        last="relu",
+        normalization="batch",
+        steps=1,
+        initializer="he",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.depths = tuple(depths)
+        self.factors = tuple(factors)
+        self.skips = skips
+        self.last = last
+        self.normalization = normalization
+        self.steps = steps
+        self.initializer = initializer
+        self.convolutions = [
+            keras.layers.Conv2DTranspose(
+                depth,
+                3,
+                strides=factor,
+                padding="same",
+                kernel_initializer=kernel_initializer(initializer),
+                bias_initializer=_bias_initializer(initializer),
+                dtype=self.dtype_policy,
+                name=f"transposed{i}",
+            )
+            for i, (depth, factor) in enumerate(
+                zip(self.depths, self.factors, strict=True)
+            )
+        ]
+        normalized = len(self.depths) - (last == "logits")
+        self.normalizations = [
+            Normalization(normalization, steps, dtype=self.dtype_policy, name=f"norm{i}")
+            for i in range(normalized)
+        ]
+
+    def build(self, maps_shape, patch_shape):
+        shape = tuple(maps_shape[-1])
+        for i, convolution in enumerate(self.convolutions):
+            if self._skip(i, maps_shape, patch_shape) is not None:
+                channels = self._skip(i, maps_shape, patch_shape)[-1]
+                shape = (*shape[:-1], shape[-1] + channels)
+            convolution.build(shape)
+            shape = tuple(convolution.compute_output_shape(shape))
+            if i < len(self.normalizations):
+                self.normalizations[i].build(shape)
+
+    def _skip(self, i, maps, patch):
+        """The map (or shape) that joins layer i's input, or None."""
+        if not self.skips or i == 0:
+            return None
+        source = len(maps) - 1 - i
+        if source >= 0:
+            return maps[source]
+        return patch if source == -1 else None
+
+    def call(self, maps, patch, step=0, training=False):
+        """Return all layers' outputs, from the CNN's `maps` and the `patch`."""
+        x = maps[-1]
+        outputs = []
+        for i, convolution in enumerate(self.convolutions):
+            skip = self._skip(i, maps, patch)
+            if skip is not None:
+                x = tf.concat([x, tf.cast(skip, x.dtype)], axis=-1)
+            x = convolution(x)
+            if i < len(self.normalizations):
+                x = tf.nn.relu(self.normalizations[i](x, step=step, training=training))
+            outputs.append(x)
+        return outputs
+
+    def get_config(self):
+        return super().get_config() | {
+            "depths": self.depths,
+            "factors": self.factors,
+            "skips": self.skips,
+            "last": self.last,
+            "normalization": self.normalization,
+            "steps": self.steps,
+            "initializer": self.initializer,
+        }
+
+
+def _bias_initializer(name):
+    """The authors drew biases as they drew kernels; otherwise zero."""
+    return kernel_initializer("small") if name == "small" else "zeros"

@@ -1,0 +1,243 @@
+"""From label maps to the rows, files and lines that a result is reported with."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from keras_recattend.metrics.label_maps import overlap_table
+
+__all__ = [
+    "METRICS",
+    "format_summary",
+    "read_csv",
+    "score_image",
+    "summarise",
+    "write_atomically",
+    "write_csv",
+    "write_json",
+]
+
+# The order of columns and keys in every report.
+METRICS = (
+    "sbd",
+    "best_dice",
+    "fbd",
+    "dic",
+    "abs_dic",
+    "true_count",
+    "predicted_count",
+    "mucov",
+    "mwcov",
+    "false_positives",
+    "false_negatives",
+)
+# Means over true objects: an image without any has no value.
+NEED_OBJECTS = ("mucov", "mwcov")
+
+
+def score_image(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+    """Score one image with every metric of the report.
+
+    Args:
+        truth: `[H, W]` label map, 0 = background; see `overlap_table`.
+        prediction: `[H, W]` label map of the same shape.
+
+    Returns:
+        A dict of floats. In percent: `sbd`, `best_dice` (truth to prediction), `fbd`,
+        `mucov`, `mwcov` (both 0 without true objects). In objects: `dic`, `abs_dic`,
+        `true_count`, `predicted_count`, `false_positives`, `false_negatives`.
+
+    Example:
+
+    >>> row = {"name": "plant001", **score_image(truth, prediction)}
+    """
+    table = overlap_table(truth, prediction)
+    difference = table.difference_in_count()
+    row = {
+        "sbd": 100.0 * table.symmetric_best_dice(),
+        "best_dice": 100.0 * table.best_dice(),
+        "fbd": 100.0 * table.foreground_dice(),
+        "dic": difference,
+        "abs_dic": abs(difference),
+        "true_count": table.true_count,
+        "predicted_count": table.predicted_count,
+        "mucov": 100.0 * table.mean_unweighted_coverage(),
+        "mwcov": 100.0 * table.mean_weighted_coverage(),
+        "false_positives": table.false_positives(),
+        "false_negatives": table.false_negatives(),
+    }
+    return {key: float(row[key]) for key in METRICS}
+
+
+def summarise(rows: Iterable[Mapping]) -> dict:
+    """Average the rows of `score_image` over the images.
+
+    Args:
+        rows: one mapping an image with at least the keys of `score_image`.
+
+    Returns:
+        `{"n_images": .., "n_images_with_objects": .., "sbd": {"mean": .., "std": ..},
+        ..}` with one entry for each key of `score_image`, always all of them and in
+        that order. The standard deviation is the population's (ddof = 0). `mucov` and
+        `mwcov` average over the images with objects only, and are 0 if there is none.
+
+    Raises:
+        ValueError: if there are no rows, or a row lacks a metric or has one that is not
+            finite.
+    """
+    rows = list(rows)
+    if not rows:
+        raise ValueError("summarise needs the row of at least one image, received 0.")
+    for index, row in enumerate(rows):
+        missing = [key for key in METRICS if key not in row]
+        if missing:
+            raise ValueError(
+                f"Row {row.get('name', index)!r} lacks {missing}; "
+                "rows come from score_image."
+            )
+        wrong = [key for key in METRICS if not math.isfinite(row[key])]
+        if wrong:
+            raise ValueError(
+                f"Row {row.get('name', index)!r} has a value that is not finite in "
+                f"{wrong}; rows come from score_image."
+            )
+    with_objects = [row for row in rows if row["true_count"] > 0]
+    summary = {"n_images": len(rows), "n_images_with_objects": len(with_objects)}
+    for key in METRICS:
+        used = with_objects if key in NEED_OBJECTS else rows
+        values = np.array([row[key] for row in used] or [0.0], np.float64)
+        summary[key] = {"mean": float(values.mean()), "std": float(values.std())}
+    return summary
+
+
+def format_summary(summary: Mapping) -> str:
+    """Return the summary as one line: mean (standard deviation) of the main metrics.
+
+    Args:
+        summary: the result of `summarise`.
+
+    Returns:
+        For example `SBD 84.7 (4.1)  |DiC| 1.43 (1.20)  DiC -0.52 (1.80)
+        FBD 96.1 (1.3)  MUCov 74.0 (5.2)  MWCov 80.1 (4.4)  FP 0.30  FN 0.87
+        23 images`, without the line breaks.
+    """
+
+    def entry(title, key, digits, sign=""):
+        mean, std = summary[key]["mean"], summary[key]["std"]
+        mean = round(mean, digits) + 0.0  # no "-0.00"
+        return f"{title} {mean:{sign}.{digits}f} ({std:.{digits}f})"
+
+    images = summary["n_images"]
+    parts = [
+        entry("SBD", "sbd", 1),
+        entry("|DiC|", "abs_dic", 2),
+        entry("DiC", "dic", 2, "+"),
+        entry("FBD", "fbd", 1),
+        entry("MUCov", "mucov", 1),
+        entry("MWCov", "mwcov", 1),
+        f"FP {summary['false_positives']['mean']:.2f}",
+        f"FN {summary['false_negatives']['mean']:.2f}",
+        f"{images} image{'' if images == 1 else 's'}",
+    ]
+    return "  ".join(parts)
+
+
+def write_csv(rows: Iterable[Mapping], path: str | os.PathLike) -> None:
+    """Write one line an image, replacing the file in one step.
+
+    Args:
+        rows: mappings with a `name` and further columns, the same in every row. Floats
+            are written so that reading them back gives the same number.
+        path: the file; missing folders are made.
+
+    Raises:
+        ValueError: if there are no rows, one has no `name`, or the columns differ.
+    """
+    rows = list(rows)
+    if not rows:
+        raise ValueError("write_csv needs at least one row, received 0.")
+    columns = ["name", *(key for key in rows[0] if key != "name")]
+    lines = []
+    for index, row in enumerate(rows):
+        if "name" not in row:
+            raise ValueError(
+                f"Row {index} has no 'name'; write "
+                "{'name': name, **score_image(truth, prediction)}."
+            )
+        if set(row) != set(columns):
+            raise ValueError(
+                f"Row {row['name']!r} has the columns {sorted(row)}, the first row "
+                f"{sorted(columns)}; all rows need the same."
+            )
+        lines.append([_cell(row[key]) for key in columns])
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([columns, *lines])
+    write_atomically(path, text.getvalue().encode())
+
+
+def read_csv(path: str | os.PathLike) -> list[dict]:
+    """Read what `write_csv` wrote: a list of rows, numbers as floats.
+
+    Args:
+        path: the file.
+
+    Returns:
+        One dict an image; `name` and cells that are no numbers stay strings.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            {key: cell if key == "name" else _number(cell) for key, cell in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def write_json(summary: Mapping, path: str | os.PathLike) -> None:
+    """Write a summary as indented JSON, replacing the file in one step.
+
+    Args:
+        summary: the result of `summarise`, or any mapping that JSON can hold.
+        path: the file; missing folders are made.
+
+    Raises:
+        ValueError: if a value is NaN or infinite, which JSON does not know.
+    """
+    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
+
+
+def write_atomically(path: str | os.PathLike, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new, never half.
+
+    Args:
+        path: the file; missing folders are made.
+        data: the whole content.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder: os.replace is atomic within one file system only.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cell(value):
+    if isinstance(value, float | np.floating):
+        value = float(value)
+        return int(value) if value.is_integer() else repr(value)
+    return value
+
+
+def _number(cell):
+    try:
+        return float(cell)
+    except ValueError:
+        return cell

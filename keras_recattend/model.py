@@ -1,0 +1,579 @@
+"""RecurrentAttention: the whole model, one object a step."""
+
+import typing
+
+import keras
+import tensorflow as tf
+
+from keras_recattend import boxes
+from keras_recattend.config import Config
+from keras_recattend.layers import (
+    Canvas,
+    Controller,
+    GaussianFilters,
+    HeatMapHead,
+    LateCanvasController,
+    LinearHead,
+    Scoring,
+    SegmentationNetwork,
+)
+from keras_recattend.layers.gaussian import (
+    BETA,
+    box_mask,
+    extract,
+    filter_means,
+    reproject,
+)
+from keras_recattend.losses import soft_iou_matrix
+from keras_recattend.matching import greedy_match
+from keras_recattend.sampling import noisy
+
+__all__ = ["Prepared", "RecurrentAttention", "Segment"]
+
+# A step that adds fewer new pixels than this share of its box has found nothing.
+LEAST_NEW_SHARE = 0.05
+
+
+class Prepared(typing.NamedTuple):
+    """What is computed once an image: see `RecurrentAttention.prepare`.
+
+    Attributes:
+        image: [B, H, W, 3]. extra: [B, H, W, E] or None.
+        features: the controller's, a tuple of [B, ...].
+    """
+
+    image: tf.Tensor
+    extra: tf.Tensor | None
+    features: tuple
+
+    def repeat(self, times):
+        """Repeat the features for `times` canvases an image; the image stays."""
+        if times == 1:
+            return self
+        return self._replace(
+            features=tuple(tf.repeat(f, times, axis=0) for f in self.features)
+        )
+
+
+class Segment(typing.NamedTuple):
+    """One object cut out and segmented.
+
+    Attributes:
+        center, size: [N, 2], what the patch showed, in pixels.
+        patch: [N, h, w, C], the segmentation network's input.
+        heat: [N, h, w], its patch heat map or logits.
+        features: its CNN's last map.
+        mask: y_t, [N, H, W] in [0, 1].
+    """
+
+    center: tf.Tensor
+    size: tf.Tensor
+    patch: tf.Tensor
+    heat: tf.Tensor
+    features: tf.Tensor
+    mask: tf.Tensor
+
+
+@keras.saving.register_keras_serializable("keras_recattend")
+class RecurrentAttention(keras.Model):
+    """End-to-end instance segmentation with recurrent attention (Ren & Zemel, 2017).
+
+    At every step a controller CNN looks at image and canvas, a glimpse LSTM draws a
+    box, Gaussian filters cut a patch, a small network segments its one dominant
+    object, the mask is pasted back and added to the canvas, and a score says whether
+    there was one.
+
+    Args:
+        config: a `Config`, see `keras_recattend.presets`.
+
+    Call arguments:
+        inputs: float32 images [B, H, W, 3] in [0, 1], of the config's size, or a dict
+            with "image" and, for presets with a pre-processing network, "extra"
+            [B, H, W, 9].
+
+    Returns:
+        A dict; steps after an image's last object are zero:
+        "masks" [B, T, H, W], "scores" [B, T], "boxes" [B, T, 4] (y0, x0, y1, x1 of the
+        patch in pixels), "patches" [B, T, h, w], "count" int32 [B].
+
+    Example:
+        >>> model = RecurrentAttention(presets.get("leaves"))
+        >>> model(tf.zeros([1, 224, 224, 3]))["count"].shape
+        TensorShape([1])
+    """
+
+    # The matching is scipy's: XLA cannot compile the training step.
+    supports_jit = False
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        network, segmentation = config.box_network, config.segmentation
+        common = {
+            "normalization": config.normalization,
+            "steps": config.timespan,
+            "initializer": config.initializer,
+        }
+        stride = network.space_to_depth
+        for pool in network.pools:
+            stride *= pool
+        self.grid = tuple(extent // stride for extent in config.image_size)
+        if network.late_canvas:
+            self.controller = LateCanvasController(
+                network.depths,
+                network.pools,
+                network.space_to_depth,
+                network.context_depths,
+                network.feature_depth,
+                network.canvas_depth,
+                network.joint_layers,
+                name="controller",
+                **common,
+            )
+        else:
+            self.controller = Controller(
+                network.depths, network.pools, name="controller", **common
+            )
+        glimpses = (network.glimpses, network.lstm_units, network.mlp_units)
+        if network.heat_map:
+            self.box_head = HeatMapHead(
+                config.image_size,
+                self.grid,
+                *glimpses,
+                initializer=config.initializer,
+                name="box_head",
+            )
+        else:
+            self.box_head = LinearHead(
+                config.image_size,
+                segmentation.patch_size,
+                self.grid,
+                *glimpses,
+                network.variance,
+                network.patch_gamma,
+                network.mask_gamma,
+                initializer=config.initializer,
+                name="box_head",
+            )
+        self.filters = GaussianFilters(
+            config.image_size, segmentation.patch_size, segmentation.filters
+        )
+        self.segmentation = SegmentationNetwork(
+            segmentation.depths,
+            segmentation.pools,
+            segmentation.transposed_depths,
+            segmentation.transposed_factors,
+            segmentation.skips,
+            segmentation.output,
+            name="segmentation",
+            **common,
+        )
+        self.canvas = Canvas(name="canvas")
+        features = segmentation.depths[-1]
+        for extent in segmentation.patch_size:
+            for pool in segmentation.pools:
+                extent //= pool
+            features *= extent
+        self.scoring = Scoring(
+            self.box_head.state_size, features, config.initializer, name="scoring"
+        )
+        self.objective = None
+        self.build()
+
+    @property
+    def is_normalized(self):
+        """Whether boxes are tight and filters normalised (not the paper's density)."""
+        return self.config.segmentation.filters == "normalized"
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        config = self.config
+        image = (None, *config.image_size, 3)
+        network = config.box_network
+        depth = network.feature_depth if network.late_canvas else network.depths[-1]
+        patch = (None, *config.segmentation.patch_size, 4 + config.extra_channels)
+        self.controller.build(image, config.extra_channels)
+        self.box_head.build((None, *self.grid, depth))
+        self.segmentation.build(patch)
+        self.scoring.build()
+        self.filters.build(None)
+        self.canvas.build(None)
+        self.built = True
+
+    # -- one step ----------------------------------------------------------------------
+
+    def prepare(self, image, extra=None, training=False):
+        """Return what the steps need of images [B, H, W, 3], computed once."""
+        features = self.controller.prepare(image, extra, training=training)
+        return Prepared(image, extra, features)
+
+    def look(
+        self, prepared, canvas, step=0, training=False, sharpness=None, blocked=None
+    ):
+        """Return the `Box` of the next object for canvases [N, H, W] (eq. 3-10)."""
+        u = self.controller(prepared.features, canvas, step=step, training=training)
+        if sharpness is None:
+            sharpness = self.config.box_network.sharpness
+        return self.box_head(u, sharpness=sharpness, blocked=blocked)
+
+    def segment(self, prepared, canvas, box, center, size, step=0, training=False):
+        """Cut the box, segment it, and paste the mask back (eq. 11-19).
+
+        Args:
+            canvas: [N, H, W]. box: the `Box`, for its variance and gammas.
+            center, size: [N, 2] pixels, what to cut: the box's own or the truth.
+        """
+        read, write = self.filters(center, size, box.log_variance)
+        parts = [extract(prepared.image, *read)]
+        parts.append(extract(canvas[..., tf.newaxis], *read))
+        if prepared.extra is not None:
+            parts.append(extract(prepared.extra, *read))
+        patch = tf.concat(parts, axis=-1)
+        if not self.is_normalized:
+            patch *= tf.exp(box.log_gamma_patch)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+        result = self.segmentation(patch, step=step, training=training)
+        if self.is_normalized:
+            mask = reproject(tf.sigmoid(result.heat), *write)
+        else:
+            gamma = tf.exp(box.log_gamma_mask)[:, tf.newaxis, tf.newaxis]
+            mask = tf.sigmoid(gamma * reproject(result.heat, *write) - BETA)
+        return Segment(center, size, patch, result.heat, result.features, mask)
+
+    def patch_box(self, box):
+        """Return (center, size) of the patch for a predicted box."""
+        if self.is_normalized:
+            return box.center, box.size * self.config.segmentation.padding
+        return box.center, box.size
+
+    def around_mask(self, segment):
+        """Return (center, size) of a patch drawn anew round the found mask.
+
+        The box of the patch's cells above 1/2, padded; where there is none, the old.
+        """
+        found = segment.heat > 0.0
+        axes = []
+        for axis, length in enumerate(self.config.segmentation.patch_size):
+            any_cell = tf.reduce_any(found, axis=2 - axis)
+            means = filter_means(segment.center[:, axis], segment.size[:, axis], length)
+            low = tf.reduce_min(tf.where(any_cell, means, means.dtype.max), axis=-1)
+            high = tf.reduce_max(tf.where(any_cell, means, means.dtype.min), axis=-1)
+            axes.append((low, high, segment.size[:, axis] / length))
+        low, high, cell = (
+            tf.stack(values, axis=-1) for values in zip(*axes, strict=True)
+        )
+        exists = tf.reduce_any(found, axis=[1, 2])[:, tf.newaxis]
+        size = (high - low + cell) * self.config.segmentation.padding
+        return (
+            tf.where(exists, (low + high) / 2.0, segment.center),
+            tf.where(exists, size, segment.size),
+        )
+
+    def find(self, prepared, canvas, step=0, blocked=None, refinements=None):
+        """Look and segment as in inference: (box, segment, score [N])."""
+        if refinements is None:
+            refinements = self.config.inference.refinements
+        box = self.look(prepared, canvas, step=step, blocked=blocked)
+        segment = self.segment(prepared, canvas, box, *self.patch_box(box), step=step)
+        for _ in range(refinements):
+            center, size = self.around_mask(segment)
+            segment = self.segment(prepared, canvas, box, center, size, step=step)
+        return box, segment, tf.sigmoid(self.scoring(box.state, segment.features))
+
+    # -- the loops ---------------------------------------------------------------------
+
+    def call(self, inputs, training=False):
+        image, extra = _inputs(inputs)
+        return self.infer(image, extra)
+
+    def infer(
+        self, image, extra=None, stop=None, with_masks=True, with_attention=False
+    ):
+        """Run the steps until every image's score has fallen below the threshold.
+
+        Args:
+            image: float32 [B, H, W, 3]. extra: [B, H, W, E] or None.
+            stop: whether to end at the first low score; None = the config's choice.
+                Without stopping, all T steps are run and returned.
+            with_masks: also return "masks" [B, T, H, W] and the last "canvas".
+            with_attention: also return "attention" [B, T, G, P].
+
+        Returns:
+            See the class. "steps" is the number of steps that were run.
+        """
+        _check_images(image, self.config.image_size)
+        settings = self.config.inference
+        stop = settings.stop if stop is None else stop
+        timespan = self.config.timespan
+        batch = tf.shape(image)[0]
+        prepared = self.prepare(image, extra)
+        h, w = self.config.segmentation.patch_size
+        shapes = {"scores": [], "boxes": [4], "patches": [h, w]}
+        if with_masks:
+            shapes["masks"] = list(self.config.image_size)
+        if with_attention:
+            reads = self.config.box_network.glimpses + self.config.box_network.heat_map
+            shapes["attention"] = [reads, self.grid[0] * self.grid[1]]
+        arrays = _arrays(shapes, timespan, image.shape[0])
+
+        def more(t, canvas, active, blocked, arrays):
+            return (t < timespan) & tf.reduce_any(active)
+
+        def body(t, canvas, active, blocked, arrays):
+            box, segment, score = self.find(prepared, canvas, step=t, blocked=blocked)
+            if stop:
+                active &= score >= settings.score_threshold
+            on = tf.cast(active, tf.float32)
+            mask = segment.mask * on[:, tf.newaxis, tf.newaxis]
+            if settings.inhibition:
+                blocked = self._inhibit(blocked, box, canvas, segment)
+            canvas = self.canvas(canvas, mask)
+            low, high = boxes.corners(segment.center, segment.size)
+            values = {
+                "scores": score * on,
+                "boxes": tf.concat([low, high], axis=-1) * on[:, tf.newaxis],
+                "patches": self._cells(segment) * on[:, tf.newaxis, tf.newaxis],
+                "masks": mask,
+                "attention": box.attention * on[:, tf.newaxis, tf.newaxis],
+            }
+            arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
+            return t + 1, canvas, active, blocked, arrays
+
+        steps, canvas, _, _, arrays = tf.while_loop(
+            more,
+            body,
+            (
+                tf.constant(0),
+                self.canvas.blank(batch, self.config.image_size),
+                tf.ones([batch], tf.bool),
+                tf.zeros([batch, self.grid[0] * self.grid[1]]),
+                arrays,
+            ),
+        )
+        outputs = {name: _time_second(a.stack()) for name, a in arrays.items()}
+        outputs["count"] = tf.reduce_sum(
+            tf.cast(outputs["scores"] >= settings.score_threshold, tf.int32), axis=1
+        )
+        outputs["steps"] = tf.fill([batch], steps)
+        if with_masks:
+            outputs["canvas"] = canvas
+        return outputs
+
+    def _cells(self, segment):
+        """The patch as probabilities (normalised filters), or its heat map."""
+        return tf.sigmoid(segment.heat) if self.is_normalized else segment.heat
+
+    def _inhibit(self, blocked, box, canvas, segment):
+        """Shut the attended cell of steps that added next to nothing."""
+        new = tf.reduce_sum(tf.nn.relu(segment.mask - canvas), axis=[1, 2])
+        area = tf.reduce_prod(segment.size, axis=-1)
+        stuck = tf.cast(new < LEAST_NEW_SHARE * area, tf.float32)
+        cell = tf.one_hot(tf.argmax(box.place, axis=-1), blocked.shape[-1])
+        return tf.maximum(blocked, stuck[:, tf.newaxis] * cell)
+
+    def unroll(
+        self,
+        prepared,
+        truth,
+        switches,
+        noise_seed=None,
+        training=False,
+        normalization_training=None,
+        segment_objects=True,
+        collect=("masks", "scores", "box_iou"),
+    ):
+        """Run all T steps as training does, with the truth mixed in (section 2.6).
+
+        Args:
+            prepared: see `prepare`. truth: a `Truth`.
+            switches: (box, mask), each [B, T], 1 where the greedily matched truth's box
+                is cut, and its mask written to the canvas, instead of the output.
+            noise_seed: int32 [2] for noise on true masks written to the canvas, or
+                None = no noise.
+            normalization_training: whether batch statistics are used; None = training.
+            segment_objects: False for the paper's box stage: no segmentation, the
+                score from the LSTM state alone.
+            collect: names of what to return, out of "masks", "scores" [B, T],
+                "box_iou" (soft box IoU [B, T, T]), "greedy", "canvas" (after the step),
+                "box_masks", "center", "size", "center_used", "size_used", "raw",
+                "log_variance", "attention", "patch", "heat".
+
+        Returns:
+            A dict of the collected, time as the second axis.
+        """
+        if normalization_training is None:
+            normalization_training = training
+        timespan = self.config.timespan
+        image_size = self.config.image_size
+        batch = prepared.image.shape[0] or tf.shape(prepared.image)[0]
+        if self.is_normalized:
+            windows = boxes.soft_windows(truth.center, truth.size, image_size)
+            windows = (windows[0] * truth.exists[..., tf.newaxis], windows[1])
+        else:
+            fills = boxes.filled_boxes(
+                truth.top_left, truth.bottom_right, truth.exists, image_size
+            )
+        use_box, use_mask = switches
+        arrays = {name: tf.TensorArray(tf.float32, timespan) for name in collect}
+
+        def body(t, canvas, arrays):
+            box = self.look(prepared, canvas, step=t, training=normalization_training)
+            values = {"center": box.center, "size": box.size}
+            if self.is_normalized:
+                own = boxes.soft_windows(box.center, box.size, image_size)
+                own = (own[0][:, tf.newaxis], own[1][:, tf.newaxis])
+                iou = boxes.window_iou(own, windows)
+            else:
+                filters, _ = self.filters(box.center, box.size, box.log_variance)
+                soft_box = box_mask(*filters, box.log_gamma_box)
+                iou = soft_iou_matrix(soft_box[:, tf.newaxis], fills)[:, 0]
+                values["box_masks"] = soft_box
+            greedy = greedy_match(iou)  # [B, T]
+            true_mask = tf.einsum("bt,bthw->bhw", greedy, truth.masks)
+            if noise_seed is not None:
+                true_mask = noisy(true_mask, noise_seed + tf.stack([0, t]))
+            written, score_features = true_mask, None
+            if segment_objects:
+                center, size = self._mix_boxes(box, truth, greedy, use_box[:, t])
+                segment = self.segment(
+                    prepared,
+                    canvas,
+                    box,
+                    center,
+                    size,
+                    step=t,
+                    training=normalization_training,
+                )
+                show_truth = use_mask[:, t, tf.newaxis, tf.newaxis]
+                written = show_truth * true_mask + (1.0 - show_truth) * segment.mask
+                score_features = segment.features
+                values |= {
+                    "masks": segment.mask,
+                    "center_used": segment.center,
+                    "size_used": segment.size,
+                    "patch": segment.patch,
+                    "heat": segment.heat,
+                }
+            canvas = self.canvas(canvas, written)
+            values |= {
+                "scores": tf.sigmoid(self.scoring(box.state, score_features)),
+                "box_iou": iou,
+                "greedy": greedy,
+                "canvas": canvas,
+                "raw": box.raw,
+                "log_variance": box.log_variance,
+                "attention": box.attention,
+            }
+            arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
+            return t + 1, canvas, arrays
+
+        _, _, arrays = tf.while_loop(
+            lambda t, *_: t < timespan,
+            body,
+            (tf.constant(0), self.canvas.blank(batch, image_size), arrays),
+            maximum_iterations=timespan,
+        )
+        return {name: _time_second(a.stack()) for name, a in arrays.items()}
+
+    def _mix_boxes(self, box, truth, greedy, use_truth):
+        """The box to cut: the prediction, or the matched truth where the switch says."""
+        use_truth = use_truth[:, tf.newaxis]
+        center = tf.einsum("bt,btc->bc", greedy, truth.center)
+        size = tf.einsum("bt,btc->bc", greedy, truth.size)
+        mixed = box._replace(
+            center=use_truth * center + (1.0 - use_truth) * box.center,
+            size=use_truth * size + (1.0 - use_truth) * box.size,
+        )
+        return self.patch_box(mixed)
+
+    # -- training ----------------------------------------------------------------------
+
+    def compile(self, optimizer="adam", objective=None, **kwargs):
+        """Prepare for `fit` on one stage's objective; the default is the joint stage.
+
+        Args:
+            optimizer: as in Keras.
+            objective: see `keras_recattend.stages`.
+        """
+        if objective is None:
+            from keras_recattend.stages.joint import JointStage
+
+            objective = JointStage(self.config)
+        kwargs.setdefault("jit_compile", False)
+        super().compile(optimizer=optimizer, **kwargs)
+        self.objective = objective
+
+    @property
+    def metrics(self):
+        """The running means of the objective's numbers; Keras resets them each epoch."""
+        return list(self.objective.trackers.values()) if self.objective else []
+
+    def train_step(self, batch):
+        step = self.optimizer.iterations
+        with tf.GradientTape() as tape:
+            terms, measures = self.objective(self, batch, step, training=True)
+            loss = tf.add_n(list(terms.values()))
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.objective.variables(self)
+        gradients = tape.gradient(scaled, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return self._track({"loss": loss} | terms | measures, batch)
+
+    def test_step(self, batch):
+        # A fixed step: validation draws the same canvases every time.
+        step = tf.constant(0, tf.int64)
+        terms, measures = self.objective(self, batch, step, training=False)
+        loss = tf.add_n(list(terms.values()))
+        return self._track({"loss": loss} | terms | measures, batch)
+
+    def _track(self, values, batch):
+        weight = tf.cast(tf.shape(batch["image"])[0], tf.float32)
+        trackers = self.objective.trackers
+        for name, tracker in trackers.items():
+            tracker.update_state(values[name], sample_weight=weight)
+        return {name: tracker.result() for name, tracker in trackers.items()}
+
+    # -- serialisation -----------------------------------------------------------------
+
+    def get_config(self):
+        return super().get_config() | {"config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        values = config.pop("config")
+        if not isinstance(values, Config):
+            values = Config.from_dict(values)
+        return cls(values, **config)
+
+    def get_compile_config(self):
+        # The objective belongs to a training run, not to a saved model.
+        return None
+
+
+def _inputs(inputs):
+    if isinstance(inputs, dict):
+        return inputs["image"], inputs.get("extra")
+    return inputs, None
+
+
+def _check_images(image, size):
+    shape = image.shape
+    if shape.rank != 4 or shape[-1] != 3 or tuple(shape[1:3]) != tuple(size):
+        raise ValueError(
+            f"Images should have shape [batch, {size[0]}, {size[1]}, 3] "
+            f"(the config's image_size), got {tuple(shape)}."
+        )
+
+
+def _arrays(shapes, timespan, batch):
+    return {
+        name: tf.TensorArray(tf.float32, timespan, element_shape=[batch, *shape])
+        for name, shape in shapes.items()
+    }
+
+
+def _time_second(stacked):
+    """[T, B, ...] -> [B, T, ...]."""
+    order = [1, 0, *range(2, stacked.shape.rank)]
+    return tf.transpose(stacked, order)

@@ -1,0 +1,154 @@
+"""From the network's patches or masks to a label map at the image's own size."""
+
+import typing
+
+import cv2
+import numpy as np
+
+from keras_recattend.layers.gaussian import LEAST_DEVIATION
+
+__all__ = ["Found", "Window", "label_map_of_masks", "label_map_of_patches"]
+
+# The authors' bilateral filter on upsampled masks.
+BILATERAL = {"d": 5, "sigmaColor": 10, "sigmaSpace": 10}
+# An object that keeps less than this of its own mask was found twice.
+LEAST_KEPT = 0.3
+
+
+class Window(typing.NamedTuple):
+    """Where the network's input lies in the original image, in its pixels.
+
+    Attributes:
+        top, left: the corner. height, width: the extent that was resized to the input.
+        input_size: (H, W) of the network's input.
+    """
+
+    top: float
+    left: float
+    height: float
+    width: float
+    input_size: tuple[int, int]
+
+    @classmethod
+    def whole(cls, shape, input_size):
+        """The window that is the whole image of this shape."""
+        return cls(0.0, 0.0, float(shape[0]), float(shape[1]), tuple(input_size))
+
+    def to_image(self, boxes):
+        """Map boxes [T, 4] (y0, x0, y1, x1) from input pixels to image pixels."""
+        scale = np.array([self.height, self.width]) / self.input_size
+        corner = np.array([self.top, self.left])
+        # Pixel a covers a - 1/2 to a + 1/2: centres align only with the half added.
+        points = (boxes.reshape(-1, 2, 2) + 0.5) * scale + corner - 0.5
+        return points.reshape(-1, 4)
+
+
+class Found(typing.NamedTuple):
+    """Objects of one image.
+
+    Attributes:
+        labels: uint16 [H, W], 0 = background, 1..n in the order they were found.
+        scores: float32 [n].
+        boxes: float32 [n, 4], (y0, x0, y1, x1): the least and greatest pixel of each
+            object, both inclusive.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+
+    @property
+    def count(self):
+        """The number of objects."""
+        return len(self.scores)
+
+
+def label_map_of_patches(patches, boxes, scores, shape, threshold=0.5, min_area=0):
+    """Paste patches straight into an image of any size (`filters="normalized"`).
+
+    A mask scaled up from the network's resolution would lose the fine edges.
+
+    Args:
+        patches: [T, h, w] probabilities.
+        boxes: [T, 4] what they show, in the image's pixels.
+        scores: [T]; steps with 0 are not used.
+        shape: (H, W) of the image.
+        threshold: a pixel belongs to an object above it.
+        min_area: objects with fewer pixels are dropped.
+
+    Returns:
+        A `Found`.
+    """
+    best = np.zeros(shape, np.float32)
+    labels = np.zeros(shape, np.uint16)
+    own_area = np.zeros(len(scores))
+    for t in np.flatnonzero(np.asarray(scores) > 0):
+        (rows, write_y), (columns, write_x) = (
+            _write_filter(boxes[t, axis], boxes[t, axis + 2], length, extent)
+            for axis, (length, extent) in enumerate(
+                zip(patches.shape[1:], shape, strict=True)
+            )
+        )
+        mask = write_y @ patches[t] @ write_x.T
+        inside = mask > threshold
+        own_area[t] = inside.sum()
+        known = best[rows, columns]
+        take = inside & (mask > known)
+        labels[rows, columns][take] = t + 1
+        known[take] = mask[take]
+    return _collect(labels, scores, own_area, min_area)
+
+
+def label_map_of_masks(masks, scores, shape, threshold, min_area=0, bilateral=False):
+    """The authors' way: scale masks up, weigh them by score, one label a pixel.
+
+    Args:
+        masks: [T, H, W] at the network's resolution. Others: see
+            `label_map_of_patches`.
+        bilateral: smooth with the authors' bilateral filter.
+
+    Returns:
+        A `Found`.
+    """
+    best = np.full(shape, threshold, np.float32)
+    labels = np.zeros(shape, np.uint16)
+    own_area = np.zeros(len(scores))
+    for t in np.flatnonzero(np.asarray(scores) > 0):
+        mask = cv2.resize(np.float32(masks[t]), shape[::-1])
+        if bilateral:
+            mask = cv2.bilateralFilter(mask, **BILATERAL)
+        mask = mask * scores[t]
+        own_area[t] = (mask > threshold).sum()
+        take = mask > best
+        labels[take] = t + 1
+        best[take] = mask[take]
+    return _collect(labels, scores, own_area, min_area)
+
+
+def _write_filter(low, high, length, extent):
+    """One axis' write filter, for the image's pixels inside the box (see gaussian.py)."""
+    first = int(np.clip(np.ceil(low), 0, extent))
+    last = int(np.clip(np.floor(high) + 1, first, extent))
+    size, center = high - low, (low + high) / 2
+    means = center + size / length * (np.arange(length) - (length - 1) / 2)
+    deviation = max(0.5 * size / length, LEAST_DEVIATION)
+    distance = (np.arange(first, last)[:, np.newaxis] - means) / deviation
+    value = np.exp(-0.5 * distance**2)
+    value /= np.maximum(value.sum(axis=1, keepdims=True), 1e-6)
+    return slice(first, last), value.astype(np.float32)
+
+
+def _collect(labels, scores, own_area, min_area):
+    """Drop small and doubly found objects and number the rest from 1."""
+    area = np.bincount(labels.ravel(), minlength=len(scores) + 1)[1:]
+    least = np.maximum(max(min_area, 1), LEAST_KEPT * own_area)
+    kept = np.flatnonzero(area >= least)
+    table = np.zeros(len(scores) + 1, np.uint16)
+    table[kept + 1] = np.arange(1, len(kept) + 1)
+    labels = table[labels]
+    boxes = np.zeros((len(kept), 4), np.float32)
+    for i in range(len(kept)):
+        rows = np.flatnonzero((labels == i + 1).any(axis=1))
+        columns = np.flatnonzero((labels == i + 1).any(axis=0))
+        boxes[i] = rows[0], columns[0], rows[-1], columns[-1]
+    return Found(labels, np.asarray(scores, np.float32)[kept], boxes)

@@ -1,0 +1,145 @@
+"""Images of any size in, label maps of the same size out."""
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from keras_recattend.postprocess import (
+    Window,
+    label_map_of_masks,
+    label_map_of_patches,
+)
+
+__all__ = ["Predictor"]
+
+# Margin round the first pass' finds, as share of their extent.
+ZOOM_MARGIN = 0.12
+# A second pass that enlarges less than this would show nothing new.
+LEAST_ZOOM = 1.08
+
+
+class Predictor:
+    """Segments images with a `RecurrentAttention`.
+
+    Resizes to the network's input, runs it, pastes the objects at the image's own
+    size. With `inference.zoom` above 1 a second pass looks at the crop round all that
+    the first pass found.
+
+    Args:
+        model: a `RecurrentAttention`.
+        inference: an `Inference` in place of the model's own.
+        batch_size: images run together.
+
+    Example:
+        >>> found = Predictor(model)([image])[0]
+        >>> found.count, found.labels.shape
+    """
+
+    def __init__(self, model, inference=None, batch_size=8):
+        self.model = model
+        self.inference = inference or model.config.inference
+        self.batch_size = batch_size
+        self.size = model.config.image_size
+        self._with_masks = not model.is_normalized
+        self._run = tf.function(
+            lambda image: model.infer(image, with_masks=self._with_masks),
+            input_signature=[tf.TensorSpec([None, *self.size, 3], tf.float32)],
+        )
+
+    def __call__(self, images):
+        """Return one `Found` for each image (uint8 [H, W, 3], RGB)."""
+        found = []
+        for i in range(0, len(images), self.batch_size):
+            found += self._batch(images[i : i + self.batch_size])
+        return found
+
+    def _batch(self, images):
+        windows = [Window.whole(image.shape, self.size) for image in images]
+        found = self._look(images, windows)
+        closer = [
+            _window_around(f.labels, self.size, self.inference.zoom) for f in found
+        ]
+        again = [i for i, window in enumerate(closer) if window is not None]
+        if again:
+            second = self._look([images[i] for i in again], [closer[i] for i in again])
+            for i, f in zip(again, second, strict=True):
+                found[i] = f
+        return found
+
+    def _look(self, images, windows):
+        """One pass over a batch, each image through its window."""
+        inputs = np.stack(
+            [_resized(i, w) for i, w in zip(images, windows, strict=True)]
+        )
+        outputs = {k: v.numpy() for k, v in self._run(tf.constant(inputs)).items()}
+        return [
+            self._label_map({k: v[i] for k, v in outputs.items()}, image.shape[:2], w)
+            for i, (image, w) in enumerate(zip(images, windows, strict=True))
+        ]
+
+    def _label_map(self, outputs, shape, window):
+        settings = self.inference
+        if self._with_masks:
+            return label_map_of_masks(
+                outputs["masks"],
+                outputs["scores"],
+                shape,
+                settings.mask_threshold,
+                settings.min_area,
+                settings.bilateral,
+            )
+        return label_map_of_patches(
+            outputs["patches"],
+            window.to_image(outputs["boxes"]),
+            outputs["scores"],
+            shape,
+            settings.mask_threshold,
+            settings.min_area,
+        )
+
+
+def _resized(image, window):
+    """The window of an image at the network's size, float32 in [0, 1]."""
+    height, width = window.input_size
+    whole = (window.top, window.left, window.height, window.width)
+    if whole == (0.0, 0.0, *map(float, image.shape[:2])):
+        # The same resize as in training.
+        resized = tf.image.resize(image, (height, width), "bicubic", antialias=True)
+        return np.clip(resized.numpy() / 255.0, 0.0, 1.0)
+    scale_y, scale_x = window.height / height, window.width / width
+    # Pixel centres: x_image = (x + 1/2) scale + left - 1/2.
+    transform = np.array(
+        [
+            [scale_x, 0.0, window.left + 0.5 * scale_x - 0.5],
+            [0.0, scale_y, window.top + 0.5 * scale_y - 0.5],
+        ]
+    )
+    resized = cv2.warpAffine(
+        image,
+        transform,
+        (width, height),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return resized.astype(np.float32) / 255.0
+
+
+def _window_around(labels, size, most_zoom):
+    """The window round everything found, or None when it would not enlarge."""
+    rows = np.flatnonzero(labels.any(axis=1))
+    columns = np.flatnonzero(labels.any(axis=0))
+    if most_zoom <= 1 or not len(rows):
+        return None
+    height, width = labels.shape
+    extent = max(
+        (rows[-1] - rows[0] + 1) / height, (columns[-1] - columns[0] + 1) / width
+    )
+    zoom = min(most_zoom, 1.0 / ((1.0 + 2 * ZOOM_MARGIN) * extent))
+    if zoom < LEAST_ZOOM:
+        return None
+    # The same aspect as the whole image, kept inside it.
+    crop_height, crop_width = height / zoom, width / zoom
+    middle = (rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2
+    top = np.clip(middle[0] - crop_height / 2, 0, height - crop_height)
+    left = np.clip(middle[1] - crop_width / 2, 0, width - crop_width)
+    return Window(float(top), float(left), crop_height, crop_width, tuple(size))

@@ -1,0 +1,203 @@
+"""The named configurations. A preset says what it expects to cost and to reach."""
+
+from keras_recattend.config import (
+    Augmentation,
+    BoxNetwork,
+    Config,
+    Inference,
+    Segmentation,
+    Stage,
+    near_names,
+)
+
+__all__ = ["PRESETS", "get", "of_dataset"]
+
+
+def get(name):
+    """Return the preset called `name`. Raises ValueError naming near names."""
+    if name not in PRESETS:
+        raise ValueError(f"There is no preset {name!r}." + near_names(name, PRESETS))
+    return PRESETS[name]()
+
+
+def of_dataset(dataset):
+    """Return the name of a data set's own preset."""
+    return dataset if dataset in PRESETS else "leaves"
+
+
+# The wide jitter of true boxes, and the tight boxes that go with it, are the trials'.
+_ROSETTE = Augmentation(
+    flip_vertical=True,
+    flip_horizontal=True,
+    rotation=180.0,
+    scale=(0.8, 1.3),
+    aspect=0.08,
+    shift=0.06,
+    gain=0.2,
+    channel_gain=0.06,
+    offset=0.06,
+)
+
+
+def cvppp():
+    """CVPPP A1 leaves: heat-map box head, late canvas, patches from 448 x 448."""
+    return Config(
+        name="cvppp",
+        dataset="cvppp",
+        image_size=(448, 448),
+        max_instances=20,
+        box_network=BoxNetwork(
+            late_canvas=True,
+            space_to_depth=4,
+            depths=(24, 24, 48, 48, 72, 72),
+            pools=(1, 2, 1, 2, 1, 1),
+            context_depths=(80, 80),
+            feature_depth=64,
+            canvas_depth=48,
+            joint_layers=3,
+            lstm_units=128,
+            mlp_units=64,
+            heat_map=True,
+            sharpness=10.0,
+        ),
+        segmentation=Segmentation(
+            depths=(16, 16, 32, 32, 64, 64, 64),
+            pools=(1, 2, 1, 2, 1, 2, 1),
+            transposed_depths=(64, 48, 48, 32, 32, 16, 16, 1),
+            transposed_factors=(1, 2, 1, 2, 1, 2, 1, 1),
+            skips=True,
+            filters="normalized",
+            output="logits",
+            padding=1.3,
+        ),
+        inference=Inference(refinements=2, inhibition=True, zoom=1.7, min_area=25),
+        augmentation=_ROSETTE,
+        stages={
+            "box": Stage(steps=2000, share=0.36, learning_rate=2e-3),
+            "segmentation": Stage(
+                steps=2500, share=0.2, learning_rate=2e-3, steps_per_epoch=100
+            ),
+            "own_canvases": Stage(
+                steps=900,
+                share=0.38,
+                learning_rate=7e-4,
+                canvases=8,
+                jitter=(0.03, 0.08),
+            ),
+            "joint": Stage(
+                steps=60,
+                share=0.06,
+                batch_size=2,
+                learning_rate=5e-5,
+                steps_per_epoch=15,
+                validate_every=2,
+                freeze_normalization=True,
+                mask_offset=-10_000,
+                box_offset=-10_000,
+            ),
+        },
+    )
+
+
+def leaves():
+    """Synthetic rosettes: a small model that trains in minutes on two cores."""
+    return Config(
+        name="leaves",
+        dataset="leaves",
+        image_size=(224, 224),
+        max_instances=20,
+        box_network=BoxNetwork(
+            late_canvas=True,
+            space_to_depth=2,
+            depths=(16, 24, 32, 48, 48),
+            pools=(2, 1, 2, 1, 1),
+            context_depths=(64, 64),
+            feature_depth=48,
+            canvas_depth=32,
+            joint_layers=2,
+            glimpses=3,
+            lstm_units=96,
+            mlp_units=96,
+            heat_map=True,
+            sharpness=10.0,
+        ),
+        segmentation=Segmentation(
+            patch_size=(32, 32),
+            depths=(16, 24, 32, 32, 48),
+            pools=(1, 2, 1, 2, 1),
+            transposed_depths=(48, 32, 32, 16, 16, 1),
+            transposed_factors=(1, 2, 1, 2, 1, 1),
+            skips=True,
+            filters="normalized",
+            output="logits",
+            padding=1.3,
+        ),
+        inference=Inference(refinements=1, inhibition=True, min_area=10),
+        augmentation=_ROSETTE,
+        stages={
+            "box": Stage(steps=600, share=0.4),
+            "segmentation": Stage(steps=700, share=0.25),
+            "own_canvases": Stage(
+                steps=250, share=0.3, learning_rate=1e-3, jitter=(0.03, 0.08)
+            ),
+            "joint": Stage(
+                steps=20,
+                share=0.05,
+                batch_size=4,
+                learning_rate=5e-5,
+                steps_per_epoch=10,
+                freeze_normalization=True,
+                mask_offset=-10_000,
+                box_offset=-10_000,
+            ),
+        },
+    )
+
+
+def cvppp_paper():
+    """The paper's own CVPPP configuration and training (spec, sections 5 to 7)."""
+    adam = {
+        "batch_size": 5,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "weight_decay": 5e-5,
+        "schedule": "staircase",
+        "clip_norm": 0.0,
+        "clip_value": 1.0,
+        "canvases": 0,
+    }
+    return Config(
+        name="cvppp_paper",
+        dataset="cvppp",
+        image_size=(224, 224),
+        max_instances=20,
+        normalization="batch_per_step",
+        initializer="small",
+        first_outputs_only=True,
+        inference=Inference(mask_threshold=0.3, stop=False, bilateral=True),
+        augmentation=Augmentation(
+            pad_crop=16, flip_vertical=True, flip_horizontal=True, transpose=True
+        ),
+        stages={
+            "box": Stage(
+                steps=60_000, decay=0.9, period=5000, box_padding=(0.2, 10.0), **adam
+            ),
+            "joint": Stage(
+                steps=30_000,
+                decay=0.8,
+                period=5000,
+                box_padding=(0.2, 20.0),
+                box_offset=-50_000,
+                mask_offset=3000,
+                sampling_period=700,
+                **adam,
+            ),
+        },
+    )
+
+
+PRESETS = {
+    "cvppp": cvppp,
+    "cvppp_paper": cvppp_paper,
+    "leaves": leaves,
+}

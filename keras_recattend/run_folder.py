@@ -1,0 +1,193 @@
+"""The run folder: everything about one training, from its first minute."""
+
+import contextlib
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_recattend.config import Config
+from keras_recattend.errors import UserError
+
+__all__ = ["RunError", "RunFolder"]
+
+FORMAT = 1
+
+
+@contextlib.contextmanager
+def _without_optimizer(model):
+    """Keep Keras from writing the optimizer's moments into a file of weights."""
+    optimizer = model.__dict__.pop("optimizer", None)
+    try:
+        yield
+    finally:
+        if optimizer is not None:
+            model.__dict__["optimizer"] = optimizer
+
+
+class RunError(UserError):
+    """A run folder, or what is asked of it, is not as it should be."""
+
+
+class RunFolder:
+    """Files of one run.
+
+    `config.json`, `history.csv` (one row an epoch), `best.weights.h5` (by SBD on the
+    validation split), `last.weights.h5`, `metrics.json`, TensorBoard's `logs/`, and
+    `state/`, with which `--resume` goes on. Every file is written under another name
+    and then renamed: an interrupted write leaves the old one.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    @property
+    def config_file(self):
+        return self.path / "config.json"
+
+    @property
+    def history_file(self):
+        return self.path / "history.csv"
+
+    @property
+    def best_weights(self):
+        return self.path / "best.weights.h5"
+
+    @property
+    def last_weights(self):
+        return self.path / "last.weights.h5"
+
+    @property
+    def metrics_file(self):
+        return self.path / "metrics.json"
+
+    @property
+    def state_file(self):
+        return self.path / "state" / "training.npz"
+
+    def create(self, config, **about):
+        """Make the folder and write `config.json`; `about` says how the run was asked.
+
+        Raises:
+            RunError: the folder exists and is not empty.
+        """
+        if self.path.exists() and any(self.path.iterdir()):
+            raise RunError(
+                f"The run folder {self.path} exists already. Go on with it by --resume, "
+                "or name another one with --run-dir."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json(
+            self.config_file, {"format": FORMAT, "config": config.to_dict(), **about}
+        )
+
+    def read(self):
+        """Return (config, about). Raises RunError where it is no run folder."""
+        if not self.config_file.is_file():
+            raise RunError(
+                f"{self.path} is not a run folder: it has no config.json. A run folder "
+                "is what train.py made, for example runs/demo."
+            )
+        try:
+            values = json.loads(self.config_file.read_text())
+            if values.pop("format") != FORMAT:
+                raise RunError(
+                    f"{self.config_file} has another format than {FORMAT}: it was made "
+                    "by another version. Train anew, or use that version."
+                )
+            return Config.from_dict(values.pop("config")), values
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise RunError(f"{self.config_file} cannot be read: {error!r}") from error
+
+    def load_weights(self, model, path=None):
+        """Load weights into the model: `path`, or the best, or the last.
+
+        Raises:
+            RunError: there are none, or they belong to another configuration.
+        """
+        candidates = [path] if path else [self.best_weights, self.last_weights]
+        for candidate in map(Path, candidates):
+            if candidate.is_file():
+                break
+        else:
+            raise RunError(
+                f"{self.path} holds no weights yet (looked for "
+                f"{', '.join(Path(c).name for c in candidates)})."
+            )
+        try:
+            with _without_optimizer(model):
+                model.load_weights(candidate)
+        except (ValueError, KeyError, OSError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise RunError(
+                f"{candidate} does not fit the configuration "
+                f"{model.config.name!r}: {first_line} Use the config.json that lies "
+                "beside the weights."
+            ) from error
+        return candidate
+
+    def save_weights(self, model, path):
+        """Write the model's weights; the old file stays whole until the new one is."""
+        temporary = path.with_name("writing." + path.name)
+        with _without_optimizer(model):
+            model.save_weights(temporary)
+        os.replace(temporary, path)
+
+    def save_state(self, model, optimizer, about):
+        """Write all variables of model and optimizer, and `about` (JSON)."""
+        arrays = {f"model/{v.path}": np.asarray(v) for v in model.variables}
+        if optimizer is not None:
+            arrays |= {
+                f"optimizer/{i}/{v.path}": np.asarray(v)
+                for i, v in enumerate(optimizer.variables)
+            }
+        arrays["about"] = np.array(json.dumps(about))
+        self.state_file.parent.mkdir(exist_ok=True)
+        temporary = self.state_file.with_name("writing.npz")
+        np.savez(temporary, **arrays)
+        os.replace(temporary, self.state_file)
+
+    def load_about(self):
+        """Return what `save_state` was told, or None when there is no state."""
+        if not self.state_file.is_file():
+            return None
+        with np.load(self.state_file) as arrays:
+            return json.loads(str(arrays["about"]))
+
+    def load_state(self, model, optimizer=None):
+        """Put the saved variables back into the model and the built optimizer."""
+        with np.load(self.state_file) as arrays:
+            for variable in model.variables:
+                self._assign(variable, arrays, f"model/{variable.path}")
+            if optimizer is not None:
+                for i, variable in enumerate(optimizer.variables):
+                    self._assign(variable, arrays, f"optimizer/{i}/{variable.path}")
+
+    def _assign(self, variable, arrays, name):
+        if name not in arrays or arrays[name].shape != tuple(variable.shape):
+            raise RunError(
+                f"{self.state_file} belongs to another configuration: it has no "
+                f"{name} of shape {tuple(variable.shape)}."
+            )
+        variable.assign(arrays[name])
+
+    def append_history(self, row, columns):
+        """Add an epoch to `history.csv`; columns that it does not know stay empty."""
+        new = not self.history_file.exists()
+        with open(self.history_file, "a", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    @staticmethod
+    def write_json(path, values):
+        """Write JSON under another name, then rename."""
+        temporary = path.with_name("writing." + path.name)
+        temporary.write_text(json.dumps(values, indent=2) + "\n")
+        os.replace(temporary, path)

@@ -1,0 +1,100 @@
+"""Box stage: the box network with true segments on the canvas."""
+
+import tensorflow as tf
+
+from keras_recattend import boxes
+from keras_recattend.losses import matched_iou_loss, monotonic_score_loss
+from keras_recattend.matching import hungarian_match
+from keras_recattend.stages import looking
+from keras_recattend.stages.canvases import draw_covered, paint
+from keras_recattend.stages.objective import Objective, split_seed
+from keras_recattend.truth import Truth
+
+__all__ = ["BoxStage", "UnrolledBoxStage", "sharpness_at"]
+
+# The attended place is fully sharp from this share of the stage on.
+SHARP_FROM = 0.5
+
+
+def sharpness_at(progress, last):
+    """Return the sharpness of the attended place: from 1 to `last`, linearly."""
+    return 1.0 + (last - 1.0) * tf.minimum(1.0, progress / SHARP_FROM)
+
+
+def box_variables(model):
+    """The box network's variables, and the score's that need no segmentation."""
+    return [
+        *model.controller.trainable_variables,
+        *model.box_head.trainable_variables,
+        model.scoring.state_kernel,
+        model.scoring.bias,
+    ]
+
+
+class BoxStage(Objective):
+    """The box network on K random canvases an image."""
+
+    name = "box"
+    terms = looking.TERMS
+    measures = looking.MEASURES
+
+    def variables(self, model):
+        return box_variables(model)
+
+    def evaluate(self, model, batch, step, seed, training):
+        seeds = split_seed(seed, 2)
+        labels = batch["labels"]
+        low, high, area = boxes.label_boxes(labels, self.config.max_instances)
+        low, high = boxes.pad_boxes(low, high, *self.stage.box_padding)
+        center, size = (low + high) / 2.0, high - low
+        exists = tf.cast(area > 0, tf.float32)
+        covered = draw_covered(exists, self.stage.canvases, seeds[0])
+        canvases = paint(labels, covered, noise_seed=seeds[1])
+        uncovered = exists[:, tf.newaxis] - covered
+        prepared = model.prepare(batch["image"], batch.get("extra"), training=training)
+        last = self.config.box_network.sharpness
+        box = model.look(
+            prepared.repeat(self.stage.canvases),
+            canvases,
+            training=training,
+            sharpness=sharpness_at(self.progress, last) if training else last,
+        )
+        blobs = None
+        if box.heat is not None:
+            blobs = looking.cell_targets(model.box_head, center, size, exists)
+        terms, measures, _ = looking.look_terms(
+            model, box, model.scoring(box.state), center, size, uncovered, blobs
+        )
+        return terms, measures
+
+
+class UnrolledBoxStage(Objective):
+    """The paper's box stage: all T steps, the matched true segment on the canvas."""
+
+    name = "box"
+    terms = ("box", "score")
+
+    def variables(self, model):
+        return box_variables(model)
+
+    def evaluate(self, model, batch, step, seed, training):
+        truth = Truth.of_batch(batch, self.config.timespan, self.stage.box_padding)
+        prepared = model.prepare(batch["image"], batch.get("extra"), training=training)
+        on = tf.ones_like(truth.exists)
+        outputs = model.unroll(
+            prepared,
+            truth,
+            (tf.zeros_like(on), on),
+            noise_seed=split_seed(seed, 1)[0] if training else None,
+            training=training,
+            segment_objects=False,
+            collect=("scores", "box_iou"),
+        )
+        match = hungarian_match(
+            outputs["box_iou"], truth.exists, self.config.first_outputs_only
+        )
+        target = tf.reduce_sum(match, axis=-1)
+        return {
+            "box": matched_iou_loss(outputs["box_iou"], match),
+            "score": monotonic_score_loss(outputs["scores"], target),
+        }, {}

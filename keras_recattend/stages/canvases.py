@@ -1,0 +1,85 @@
+"""Random canvases: what the model could have segmented so far (design, "cheap").
+
+Between two steps the only state is the canvas. Given a canvas, the steps are
+independent, so the bootstrap stages draw some at random instead of unrolling.
+"""
+
+import tensorflow as tf
+
+from keras_recattend.sampling import noisy
+from keras_recattend.stages.objective import split_seed
+
+__all__ = ["covered_objects", "draw_covered", "paint"]
+
+# Shares of canvases with every object on them, and with one to three left: the end of
+# the sequence decides the count.
+SHARE_FULL = 0.12
+SHARE_NEARLY_FULL = 0.20
+# In this share the large objects come first, as a trained model takes them.
+SHARE_LARGE_FIRST = 0.5
+LARGE_FIRST_STRENGTH = 1.0
+
+
+def draw_covered(exists, canvases, seed, leave_one=False):
+    """Draw for each image and canvas which objects are on it.
+
+    Args:
+        exists: [B, T], 1 for objects, sorted by area, largest first.
+        canvases: K.
+        seed: int32 [2].
+        leave_one: whether one object at least must be left uncovered.
+
+    Returns:
+        float32 [B, K, T].
+    """
+    shape = [tf.shape(exists)[0], canvases]
+    slots = exists.shape[1]
+    seeds = split_seed(seed, 4)
+    count = tf.reduce_sum(exists, axis=-1)[:, tf.newaxis]  # [B, 1]
+    kind = tf.random.stateless_uniform(shape, seeds[0])
+    amount = tf.random.stateless_uniform(shape, seeds[1])
+    nearly = count - 1.0 - tf.floor(3.0 * amount)
+    size = tf.where(kind < SHARE_NEARLY_FULL, nearly, tf.floor(amount * count))
+    full = kind > 1.0 - SHARE_FULL
+    size = tf.where(full & (not leave_one), tf.broadcast_to(count, shape), size)
+    size = tf.clip_by_value(size, 0.0, count - float(leave_one))
+    # The `size` objects of least rank are covered.
+    large_first = tf.random.stateless_uniform([*shape, 1], seeds[2])
+    bias = tf.cast(large_first < SHARE_LARGE_FIRST, tf.float32) * LARGE_FIRST_STRENGTH
+    order = tf.random.stateless_uniform([*shape, slots], seeds[3])
+    place = tf.range(slots, dtype=tf.float32) / tf.maximum(count, 1.0)[..., tf.newaxis]
+    order += bias * place + 10.0 * (1.0 - exists[:, tf.newaxis])
+    rank = tf.argsort(tf.argsort(order, axis=-1), axis=-1)
+    covered = tf.cast(rank, tf.float32) < size[..., tf.newaxis]
+    return tf.cast(covered, tf.float32) * exists[:, tf.newaxis]
+
+
+def paint(labels, covered, noise_seed=None):
+    """Return canvases [B K, H, W] on which the covered objects are drawn.
+
+    Args:
+        labels: int32 [B, H, W]. covered: [B, K, T].
+        noise_seed: for noise on the drawn pixels, or None.
+    """
+    table = tf.pad(covered, [[0, 0], [0, 0], [1, 0]])  # background is never covered
+    table = tf.transpose(table, [0, 2, 1])  # [B, T + 1, K]
+    known = tf.where(labels < tf.shape(table)[1], labels, 0)
+    canvases = tf.transpose(tf.gather(table, known, batch_dims=1), [0, 3, 1, 2])
+    canvases = tf.reshape(canvases, [-1, *labels.shape[1:]])
+    return canvases if noise_seed is None else noisy(canvases, noise_seed)
+
+
+def covered_objects(canvases, labels, slots):
+    """Return which objects lie with half their pixels on the canvas, float32 [B, K, T].
+
+    Args:
+        canvases: [B, K, H, W]. labels: int32 [B, H, W]. slots: T.
+    """
+    # Every other pixel both ways is plenty for a share of one half.
+    canvases, labels = canvases[:, :, ::2, ::2], labels[:, ::2, ::2]
+    shape = tf.shape(canvases)
+    on = tf.reshape(tf.cast(canvases > 0.5, tf.float32), [shape[0], shape[1], -1])
+    masks = tf.one_hot(tf.reshape(labels, [shape[0], -1]) - 1, slots)  # [B, HW, T]
+    drawn = tf.matmul(on, masks)
+    area = tf.reduce_sum(masks, axis=1)[:, tf.newaxis]
+    return tf.cast((area > 0) & (drawn >= 0.5 * area), tf.float32)

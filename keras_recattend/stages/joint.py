@@ -1,0 +1,69 @@
+"""Joint stage: everything at once, through the true loop (eq. 21, section 2.6)."""
+
+import tensorflow as tf
+
+from keras_recattend.losses import (
+    matched_iou_loss,
+    monotonic_score_loss,
+    soft_iou_matrix,
+)
+from keras_recattend.matching import hungarian_match
+from keras_recattend.sampling import draw_switches, probability
+from keras_recattend.stages.objective import Objective, split_seed
+from keras_recattend.truth import Truth
+
+__all__ = ["JointStage"]
+
+
+class JointStage(Objective):
+    """Eq. 21: matched soft IoU, matched soft box IoU, monotonic score loss.
+
+    The model's own output goes to the canvas, or the greedily matched truth, by
+    scheduled sampling; so does the true box to the patch, on a schedule of its own.
+    """
+
+    name = "joint"
+    terms = ("segmentation", "box", "score")
+    measures = ("theta_box", "theta_mask")
+
+    def thetas(self, step):
+        """Return (theta_box, theta_mask), each [T]."""
+        stage, timespan = self.stage, self.config.timespan
+        return tuple(
+            probability(step, timespan, offset, stage.sampling_period)
+            for offset in (stage.box_offset, stage.mask_offset)
+        )
+
+    def evaluate(self, model, batch, step, seed, training):
+        seeds = split_seed(seed, 3)
+        truth = Truth.of_batch(batch, self.config.timespan, self.stage.box_padding)
+        thetas = self.thetas(step)
+        batch_size = tf.shape(truth.exists)[0]
+        switches = tuple(
+            draw_switches(theta if training else 0.0 * theta, batch_size, s)
+            for theta, s in zip(thetas, (seeds[0], seeds[1]), strict=True)
+        )
+        norm = training and not self.stage.freeze_normalization
+        prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
+        outputs = model.unroll(
+            prepared,
+            truth,
+            switches,
+            noise_seed=seeds[2] if training else None,
+            training=training,
+            normalization_training=norm,
+        )
+        iou = soft_iou_matrix(outputs["masks"], truth.masks)
+        first = self.config.first_outputs_only
+        match = hungarian_match(iou, truth.exists, first)
+        box_match = hungarian_match(outputs["box_iou"], truth.exists, first)
+        terms = {
+            "segmentation": matched_iou_loss(iou, match),
+            "box": matched_iou_loss(outputs["box_iou"], box_match),
+            "score": monotonic_score_loss(
+                outputs["scores"], tf.reduce_sum(match, axis=-1)
+            ),
+        }
+        names = ("theta_box", "theta_mask")
+        means = (tf.reduce_mean(theta) for theta in thetas)
+        return terms, dict(zip(names, means, strict=True))

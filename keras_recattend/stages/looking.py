@@ -1,0 +1,170 @@
+"""The loss of one look: is the box right, given what is not on the canvas yet?"""
+
+import typing
+
+import tensorflow as tf
+
+from keras_recattend import boxes
+from keras_recattend.losses import focal_heat_loss, smooth_l1
+
+__all__ = ["MEASURES", "TERMS", "Target", "cell_targets", "choose_target", "look_terms"]
+
+TERMS = ("box", "numbers", "heat", "cells", "score")
+MEASURES = ("box_iou", "boxes_over_half", "score_accuracy")
+
+# Weights of the terms (trials), and the bend of the smooth L1.
+SCORE_WEIGHT = 0.5
+CELLS_WEIGHT = 0.5
+HEAT_WEIGHT = 1.0
+BEND = 0.1
+# Blobs of the heat map's target: deviation as share of the object, at least in cells.
+BLOB_SHARE = 0.1
+BLOB_CELLS = 0.6
+# Cells whose blob is above this answer for the object's box.
+BLOB_OWNED = 0.3
+# Breaks ties between objects that the box does not touch: the nearer one.
+NEARNESS = 1e-3
+
+
+class Target(typing.NamedTuple):
+    """The uncovered object that a look is meant for.
+
+    Attributes:
+        index: int32 [N], its slot. exists: float32 [N], 0 when all are covered.
+        center, size: [N, 2].
+        iou: [N], the IoU of the predicted box with it.
+    """
+
+    index: tf.Tensor
+    exists: tf.Tensor
+    center: tf.Tensor
+    size: tf.Tensor
+    iou: tf.Tensor
+
+
+def choose_target(box, center, size, uncovered):
+    """Return the uncovered object that overlaps the predicted box most.
+
+    Args:
+        box: a `Box` of N canvases.
+        center, size: true boxes [N, T, 2]. uncovered: [N, T].
+    """
+    predicted = boxes.corners(box.center[:, tf.newaxis], box.size[:, tf.newaxis])
+    iou = boxes.box_iou(predicted, boxes.corners(center, size))
+    distance = tf.norm(center - box.center[:, tf.newaxis], axis=-1)
+    preference = iou - NEARNESS * distance / (1.0 + tf.reduce_max(distance))
+    index = tf.argmax(
+        tf.where(uncovered > 0, preference, -10.0), axis=-1, output_type=tf.int32
+    )
+
+    def chosen(values):
+        return tf.stop_gradient(tf.gather(values, index, batch_dims=1))
+
+    return Target(
+        index,
+        tf.reduce_max(uncovered, axis=-1),
+        chosen(center),
+        chosen(size),
+        chosen(iou),
+    )
+
+
+def cell_targets(head, center, size, exists):
+    """Return blobs around objects' centres on the heat map's cells, [B, T, P].
+
+    1 at the cell that holds the centre, a Gaussian around it.
+
+    Args:
+        head: the `HeatMapHead`. center, size: [B, T, 2]. exists: [B, T].
+    """
+    stride = tf.constant(head.cell, tf.float32)
+    cells = head.cell_centers()  # [P, 2]
+    distance = cells - center[:, :, tf.newaxis]  # [B, T, P, 2]
+    deviation = tf.maximum(BLOB_CELLS * stride, BLOB_SHARE * size)[:, :, tf.newaxis]
+    blob = tf.exp(-0.5 * tf.reduce_sum(tf.square(distance / deviation), axis=-1))
+    # The nearest cell is the centre: rounding would miss it at the image's edge.
+    nearest = tf.argmin(
+        tf.reduce_sum(tf.square(distance / stride), axis=-1),
+        axis=-1,
+        output_type=tf.int32,
+    )
+    blob = tf.maximum(blob, tf.one_hot(nearest, cells.shape[0]))
+    return blob * exists[..., tf.newaxis]
+
+
+def look_terms(model, box, score_logit, center, size, uncovered, blobs):
+    """Return (terms, measures, target) of N = B K looks.
+
+    Args:
+        box: the `Box`. score_logit: [N].
+        center, size: true boxes, [B, T, 2], tight.
+        uncovered: [B, K, T].
+        blobs: see `cell_targets`, or None without a heat map.
+    """
+    canvases = uncovered.shape[1]
+
+    def repeat(values):
+        return tf.repeat(values, canvases, axis=0)
+
+    flat = tf.reshape(uncovered, [-1, uncovered.shape[2]])
+    target = choose_target(box, repeat(center), repeat(size), flat)
+    weight = target.exists
+    total = tf.maximum(tf.reduce_sum(weight), 1.0)
+
+    def mean(values):
+        return tf.reduce_sum(weight * values) / total
+
+    image_size = model.config.image_size
+    overlap = boxes.window_iou(
+        boxes.soft_windows(box.center, box.size, image_size),
+        boxes.soft_windows(target.center, target.size, image_size),
+    )
+    safe_size = tf.maximum(target.size, 1.0)
+    numbers = _numbers(box.center, box.size, target.center, safe_size, safe_size)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=weight, logits=score_logit)
+    terms = {
+        "box": mean(1.0 - overlap),
+        "numbers": mean(numbers),
+        "score": SCORE_WEIGHT * tf.reduce_mean(entropy),
+    }
+    if blobs is None:
+        terms |= {"heat": tf.constant(0.0), "cells": tf.constant(0.0)}
+    else:
+        terms |= _heat_terms(model.box_head, box, center, size, uncovered, blobs)
+    right = tf.equal(score_logit > 0, weight > 0)
+    measures = {
+        "box_iou": mean(target.iou),
+        "boxes_over_half": mean(tf.cast(target.iou > 0.5, tf.float32)),
+        "score_accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
+    }
+    return terms, measures, target
+
+
+def _numbers(center, size, true_center, true_size, unit):
+    """Smooth L1 of a box's centre (in `unit`) and log size, summed over both axes."""
+    difference = tf.concat(
+        [(center - true_center) / unit, tf.math.log(size / true_size)], axis=-1
+    )
+    return tf.reduce_sum(smooth_l1(difference, BEND), axis=-1)
+
+
+def _heat_terms(head, box, center, size, uncovered, blobs):
+    """The heat map's loss and that of the boxes of cells that own an object."""
+    shown = blobs[:, tf.newaxis] * uncovered[..., tf.newaxis]  # [B, K, T, P]
+    owner = tf.argmax(shown, axis=2, output_type=tf.int32)  # [B, K, P]
+    blob = tf.reduce_max(shown, axis=2)
+    canvases, cells = blob.shape[1], blob.shape[2]
+    blob = tf.reshape(blob, [-1, cells])
+    heat = tf.reduce_mean(focal_heat_loss(box.heat, blob))
+
+    owner = tf.reshape(owner, [tf.shape(owner)[0], canvases * cells])
+    true_center, true_size = (
+        tf.reshape(tf.gather(values, owner, batch_dims=1), [-1, cells, 2])
+        for values in (center, tf.maximum(size, 1.0))
+    )
+    numbers = _numbers(
+        box.cells[..., :2], box.cells[..., 2:], true_center, true_size, true_size
+    )
+    weight = blob * tf.cast(blob > BLOB_OWNED, tf.float32)
+    owned = tf.reduce_sum(weight * numbers) / tf.maximum(tf.reduce_sum(weight), 1.0)
+    return {"heat": HEAT_WEIGHT * heat, "cells": CELLS_WEIGHT * owned}

@@ -1,0 +1,79 @@
+"""What every training stage has: named loss terms, trained variables, seeds."""
+
+import keras
+import tensorflow as tf
+
+__all__ = ["Objective", "kernel_decay", "split_seed"]
+
+
+class Objective:
+    """One stage's loss, as `RecurrentAttention.train_step` calls it.
+
+    Args:
+        config: the model's `Config`.
+        stage: its `Stage`; None = the config's own of this name.
+        seed: of everything drawn at random. With the step it determines every draw,
+            so a resumed run goes on as an uninterrupted one would.
+
+    Attributes:
+        name: the stage's name.
+        terms: names of the loss terms, which add up to the loss.
+        measures: names of further numbers worth watching.
+        progress: share of the stage that is done, float32 scalar variable, kept by
+            training.
+        trackers: a running mean for the loss, each term and each measure.
+    """
+
+    name = ""
+    terms = ()
+    measures = ()
+
+    def __init__(self, config, stage=None, seed=0):
+        self.config = config
+        self.stage = stage or config.stages[self.name]
+        self.seed = seed
+        self.progress = tf.Variable(0.0, trainable=False, name="progress")
+        if self.has_decay:
+            self.terms = (*self.terms, "decay")
+        self.trackers = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("loss", *self.terms, *self.measures)
+        }
+
+    @property
+    def has_decay(self):
+        """Whether weight decay is a loss (adamw decays by itself)."""
+        return self.stage.optimizer == "adam" and self.stage.weight_decay > 0
+
+    def variables(self, model):
+        """Return the model's variables that this stage trains."""
+        return model.trainable_variables
+
+    def __call__(self, model, batch, step, training):
+        """Return (terms, measures), two dicts of float32 scalars.
+
+        Args:
+            batch: "image" [B, H, W, 3], "labels" int32 [B, H, W] and, where the preset
+                has it, "extra".
+            step: optimiser steps made so far.
+        """
+        seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
+        terms, measures = self.evaluate(model, batch, step, seed, training)
+        if self.has_decay:
+            variables = self.variables(model)
+            terms["decay"] = self.stage.weight_decay * kernel_decay(variables)
+        return terms, measures
+
+    def evaluate(self, model, batch, step, seed, training):
+        raise NotImplementedError
+
+
+def kernel_decay(variables):
+    """Return half the squared sum of all kernels; no biases, no normalisation."""
+    kernels = [v for v in variables if "kernel" in v.path.rsplit("/", 1)[-1]]
+    return tf.add_n([tf.nn.l2_loss(tf.convert_to_tensor(v)) for v in kernels])
+
+
+def split_seed(seed, count):
+    """Return `count` independent seeds, int32 [count, 2], for stateless draws."""
+    return tf.random.experimental.stateless_split(seed, count)

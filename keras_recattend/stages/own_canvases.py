@@ -1,0 +1,139 @@
+"""Own canvases: box, score and segmentation on what the model itself has drawn.
+
+A rollout without gradient gives the canvases that inference meets, with their
+mistakes; then an ordinary step trains on some of them.
+"""
+
+import tensorflow as tf
+
+from keras_recattend import boxes
+from keras_recattend.losses import patch_loss, soft_iou
+from keras_recattend.model import LEAST_NEW_SHARE
+from keras_recattend.stages import looking
+from keras_recattend.stages.canvases import covered_objects, draw_covered, paint
+from keras_recattend.stages.objective import Objective, split_seed
+from keras_recattend.stages.segmenting import jitter_boxes, segment_patches
+
+__all__ = ["OwnCanvasesStage", "rollout"]
+
+# The model's segment is replaced by the truth this often at first, falling to never.
+SHOW_TRUTH = 0.1
+# A box must overlap its object this much for its patch to teach segmentation.
+LEAST_OVERLAP = 0.3
+
+
+class OwnCanvasesStage(Objective):
+    """Ordinary steps on K canvases an image out of the model's own rollouts."""
+
+    name = "own_canvases"
+    terms = (*looking.TERMS, "patch")
+    measures = (*looking.MEASURES, "patch_iou")
+
+    def evaluate(self, model, batch, step, seed, training):
+        seeds = split_seed(seed, 5)
+        labels, slots = batch["labels"], self.config.max_instances
+        low, high, area = boxes.label_boxes(labels, slots)
+        low, high = boxes.pad_boxes(low, high, *self.stage.box_padding)
+        center, size = (low + high) / 2.0, high - low
+        exists = tf.cast(area > 0, tf.float32)
+        canvases, uncovered = self._canvases(model, batch, exists, seeds)
+        norm = training and not self.stage.freeze_normalization
+        prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
+        repeated = prepared.repeat(self.stage.canvases)
+        box = model.look(repeated, canvases, training=norm)
+        blobs = None
+        if box.heat is not None:
+            blobs = looking.cell_targets(model.box_head, center, size, exists)
+
+        # The patch is the model's own box, a little moved; the target's part of the
+        # label map under it is what to find.
+        predicted = looking.choose_target(
+            box,
+            tf.repeat(center, self.stage.canvases, axis=0),
+            tf.repeat(size, self.stage.canvases, axis=0),
+            tf.reshape(uncovered, [-1, slots]),
+        )
+        cut = tuple(map(tf.stop_gradient, model.patch_box(box)))
+        if training:
+            cut = jitter_boxes(*cut, self.stage.jitter, seeds[4])
+        logits, target, features = segment_patches(
+            model, batch, canvases, *cut, predicted.index, norm
+        )
+        terms, measures, _ = looking.look_terms(
+            model,
+            box,
+            model.scoring(box.state, features),
+            center,
+            size,
+            uncovered,
+            blobs,
+        )
+        weight = predicted.exists * tf.cast(predicted.iou > LEAST_OVERLAP, tf.float32)
+        total = tf.maximum(tf.reduce_sum(weight), 1.0)
+        terms["patch"] = tf.reduce_sum(weight * patch_loss(logits, target)) / total
+        iou = soft_iou(tf.round(tf.sigmoid(logits)), target)
+        measures["patch_iou"] = tf.reduce_sum(weight * iou) / total
+        return terms, measures
+
+    def _canvases(self, model, batch, exists, seeds):
+        """Return (canvases [B K, H, W], uncovered [B, K, T]), some of them true."""
+        labels, slots = batch["labels"], self.config.max_instances
+        count, batch_size = self.stage.canvases, tf.shape(labels)[0]
+        show_truth = SHOW_TRUTH * (1.0 - self.progress)
+        own = rollout(model, batch, exists, show_truth, seeds[0])  # [B, S, H, W]
+        # Any step up to the one after the image's last object.
+        objects = tf.reduce_sum(exists, axis=-1, keepdims=True)
+        draw = tf.random.stateless_uniform([batch_size, count], seeds[1])
+        index = tf.cast(draw * (objects + 1.0), tf.int32)
+        index = tf.minimum(index, tf.shape(own)[1] - 1)
+        own = tf.gather(own, index, batch_dims=1)  # [B, K, H, W]
+        covered = covered_objects(own, labels, slots)
+        true_covered = draw_covered(exists, count, seeds[2])
+        painted = tf.reshape(paint(labels, true_covered), tf.shape(own))
+        truth = tf.random.stateless_uniform([batch_size, count, 1], seeds[3])
+        truth = tf.cast(truth < self.stage.true_canvases, tf.float32)
+        covered = truth * true_covered + (1.0 - truth) * covered
+        canvases = tf.where(truth[..., tf.newaxis] > 0, painted, own)
+        canvases = tf.reshape(canvases, [-1, *labels.shape[1:]])
+        return canvases, exists[:, tf.newaxis] - covered
+
+
+def rollout(model, batch, exists, show_truth, seed):
+    """Run the model on its own output, without gradient; return the canvases.
+
+    A step that finds nothing new gets a random uncovered object drawn instead, so
+    that the rollout goes on; so does a step in `show_truth` of the cases.
+
+    Args:
+        exists: [B, T]. show_truth: probability.
+
+    Returns:
+        float32 [B, S, H, W], the canvas before each of S steps, S = most objects + 1.
+    """
+    labels, slots = batch["labels"], exists.shape[1]
+    batch_size = tf.shape(labels)[0]
+    steps = tf.cast(tf.reduce_max(tf.reduce_sum(exists, axis=-1)), tf.int32) + 1
+    prepared = model.prepare(batch["image"], batch.get("extra"))
+    canvases = tf.TensorArray(tf.float32, steps)
+
+    def body(t, canvas, canvases):
+        canvases = canvases.write(t, canvas)
+        _, segment, _ = model.find(prepared, canvas, step=t, refinements=1)
+        new = tf.reduce_sum(tf.nn.relu(segment.mask - canvas), axis=[1, 2])
+        stuck = new < LEAST_NEW_SHARE * tf.reduce_prod(segment.size, axis=-1)
+        seeds = split_seed(seed + tf.stack([0, t]), 2)
+        draw = tf.random.stateless_uniform([batch_size], seeds[0])
+        replace = stuck | (draw < show_truth)
+        left = exists - covered_objects(canvas[:, tf.newaxis], labels, slots)[:, 0]
+        chance = tf.random.stateless_uniform(tf.shape(left), seeds[1], 0.1, 1.0)
+        drawn = tf.one_hot(tf.argmax(chance * left, axis=-1), slots) * left
+        true_mask = paint(labels, drawn[:, tf.newaxis])
+        written = tf.where(replace[:, tf.newaxis, tf.newaxis], true_mask, segment.mask)
+        return t + 1, model.canvas(canvas, written), canvases
+
+    _, _, canvases = tf.while_loop(
+        lambda t, *_: t < steps,
+        body,
+        (tf.constant(0), model.canvas.blank(batch_size, labels.shape[1:]), canvases),
+    )
+    return tf.stop_gradient(tf.transpose(canvases.stack(), [1, 0, 2, 3]))

@@ -1,0 +1,205 @@
+"""Staged training: box, segmentation, own canvases, joint; resumable at every epoch."""
+
+import dataclasses
+import logging
+import time
+
+import keras
+
+from keras_recattend import stages
+from keras_recattend.callbacks import (
+    Interrupted,
+    Pace,
+    Progress,
+    Recorder,
+    StopOnSignal,
+    Validation,
+)
+from keras_recattend.run_folder import RunError, RunFolder
+from keras_recattend.schedules import Clock
+
+__all__ = ["Training", "make_optimizer", "seed_everything"]
+
+_LOG = logging.getLogger(__name__)
+
+# Moments of the stages' optimisers; the epsilon is the authors'.
+EPSILON = 1e-7
+ENDLESS = 1_000_000
+
+
+def make_optimizer(stage):
+    """Return the Keras optimiser of a `Stage`; the learning rate is set every step."""
+    clipping = {}
+    if stage.clip_norm:
+        clipping["global_clipnorm"] = stage.clip_norm
+    if stage.clip_value:
+        clipping["clipvalue"] = stage.clip_value
+    if stage.optimizer == "adam":
+        return keras.optimizers.Adam(stage.learning_rate, epsilon=EPSILON, **clipping)
+    optimizer = keras.optimizers.AdamW(
+        stage.learning_rate,
+        weight_decay=stage.weight_decay,
+        epsilon=EPSILON,
+        **clipping,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def seed_everything(seed):
+    """Seed Python, numpy and TensorFlow: initial weights, above all."""
+    keras.utils.set_random_seed(seed)
+
+
+@dataclasses.dataclass
+class Training:
+    """One training run.
+
+    Attributes:
+        model: a `RecurrentAttention`.
+        folder: its `RunFolder`, created.
+        stream: `stream(batch_size, start, seed)` returns endless training batches
+            from sample `start` on.
+        validation: `validation(batch_size)` returns finite batches.
+        examples: validation images at their original size, for SBD.
+        seed: of everything random.
+        minutes: a budget over all stages together, or None = the stages' own steps.
+        max_steps: ends every stage after so many steps, or None.
+        bar: whether to show a progress bar.
+    """
+
+    model: keras.Model
+    folder: RunFolder
+    stream: object
+    validation: object
+    examples: list
+    seed: int = 0
+    minutes: float | None = None
+    max_steps: int | None = None
+    bar: bool = True
+
+    def run(self, names=None, resume=False):
+        """Train the stages called `names` (None = all of the preset), in order.
+
+        Args:
+            resume: go on where the folder's state says.
+
+        Raises:
+            Interrupted: after a signal, with everything saved.
+            RunError: nothing to resume from.
+        """
+        config = self.model.config
+        names = [n for n in stages.STAGES if n in (names or config.stages)]
+        unknown = [n for n in names if n not in config.stages]
+        if unknown:
+            raise RunError(
+                f"The preset {config.name} has no stage {unknown[0]!r}; it has "
+                f"{', '.join(config.stages)}."
+            )
+        state = self._state() if resume else {}
+        done = state.get("done", [])
+        best = state.get("best")
+        shares = sum(config.stages[name].share for name in names)
+        for name in names:
+            if name in done:
+                _LOG.info("Stage %s is done already.", name)
+                continue
+            share = config.stages[name].share / shares
+            minutes = None if self.minutes is None else self.minutes * share
+            at = state if state.get("stage") == name else {}
+            best = self._stage(name, minutes, at, done, best)
+            done = [*done, name]
+            # A stage that is done needs no optimiser to go on.
+            self.folder.save_state(
+                self.model, None, {"done": done, "best": best, "stage": None}
+            )
+        self.folder.save_weights(self.model, self.folder.last_weights)
+        return best
+
+    def _state(self):
+        about = self.folder.load_about()
+        if about is None:
+            raise RunError(
+                f"{self.folder.path} has no saved state to resume from: its training "
+                "did not finish an epoch. Start it again in a new folder."
+            )
+        if about["stage"] is None:
+            self.folder.load_state(self.model)
+        return about
+
+    def _stage(self, name, minutes, at, done, best):
+        """Train one stage; return the best validation SBD so far."""
+        config = self.model.config
+        # Seeds differ by stage: the same images in another order.
+        seed = self.seed * 1000 + stages.STAGES.index(name)
+        objective = stages.objective(name, config, seed=seed)
+        stage = objective.stage
+        step = at.get("step", 0)
+        clock = Clock(
+            stage.steps, minutes, self.max_steps, step, at.get("elapsed", 0.0)
+        )
+        self.model.compile(make_optimizer(stage), objective=objective)
+        self.model.optimizer.build(objective.variables(self.model))
+        if at:
+            self.folder.load_state(self.model, self.model.optimizer)
+        batches = self.validation(stage.batch_size)
+        validation = Validation(
+            self.folder,
+            batches,
+            self.examples,
+            stage.validate_every,
+            clock,
+            best,
+            score=name != "box",
+        )
+
+        def about(epoch, step, elapsed):
+            return {
+                "stage": name,
+                "epoch": epoch,
+                "step": step,
+                "elapsed": elapsed,
+                "done": done,
+                "best": validation.best,
+            }
+
+        stop = StopOnSignal()
+        callbacks = [
+            Pace(objective, clock),
+            stop,
+            validation,
+            Recorder(self.folder, objective, clock, self._columns(), about),
+            Progress(objective, clock, self.bar),
+        ]
+        length = min(stage.steps_per_epoch, clock.steps)
+        limit = f"{minutes:.1f} minutes" if minutes else f"{clock.steps} steps"
+        _LOG.info("Stage %s: %s, batches of %d.", name, limit, stage.batch_size)
+        began = time.monotonic()
+        if not clock.done:
+            self.model.fit(
+                self.stream(stage.batch_size, step * stage.batch_size, seed),
+                initial_epoch=at.get("epoch", 0),
+                epochs=ENDLESS,
+                steps_per_epoch=length,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
+        if stop.received is not None and not clock.done:
+            raise Interrupted(
+                f"Stopped in stage {name!r} at step {clock.step}. Everything is saved: "
+                f"go on with --resume --run-dir {self.folder.path}"
+            )
+        _LOG.info("Stage %s took %.1f minutes.", name, (time.monotonic() - began) / 60)
+        return validation.best
+
+    def _columns(self):
+        """The columns of `history.csv`: of all stages, so that one file serves all."""
+        columns = ["stage", "epoch", "step", "minutes", "learning_rate"]
+        columns += ["images_per_second", "loss"]
+        for name in self.model.config.stages:
+            objective = stages.objective(name, self.model.config)
+            columns += [*objective.terms, *objective.measures]
+        columns = list(dict.fromkeys(columns))
+        validated = [f"val_{name}" for name in columns[columns.index("loss") :]]
+        return [*columns, *validated, "sbd", "abs_dic", "fbd"]

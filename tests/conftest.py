@@ -1,0 +1,86 @@
+"""Options, the golden files' cases as test parameters, and tiny data."""
+
+import functools
+import pathlib
+
+# Sets the variables that TensorFlow reads when it is first imported.
+import keras_recattend  # noqa: F401
+import numpy as np
+import pytest
+
+DEFAULT_GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--golden",
+        metavar="DIR",
+        type=pathlib.Path,
+        default=DEFAULT_GOLDEN,
+        help="folder of golden .npz files; its cases are the tests' cases",
+    )
+    parser.addoption(
+        "--slow", action="store_true", help="also run the tests marked slow"
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers",
+        "golden(file, prefix=''): run once for each case of the golden file whose "
+        "name starts with the prefix, given as the argument `case`",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: run it with --slow"))
+
+
+def pytest_generate_tests(metafunc):
+    """Give `case` the cases that are in the golden file, whatever their names."""
+    marker = metafunc.definition.get_closest_marker("golden")
+    if marker is None:
+        return
+    name, *prefix = marker.args
+    path = metafunc.config.getoption("--golden") / f"{name}.npz"
+    names = _case_names(path, *prefix) if path.exists() else []
+    missing = f"{path} has no case {''.join(prefix)}*"
+    cases = [(path, name, None) for name in names] or [(path, "none", missing)]
+    metafunc.parametrize("case", cases, ids=[c[1] for c in cases], indirect=True)
+
+
+@pytest.fixture
+def case(request):
+    """One case of a golden file: its arrays by name, and the file's shared ones."""
+    path, name, missing = request.param
+    if missing and path.parent == DEFAULT_GOLDEN:
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+    return {
+        key.removeprefix(f"{name}/"): value
+        for key, value in _arrays(path).items()
+        if key.startswith(f"{name}/") or "/" not in key
+    }
+
+
+@pytest.fixture(scope="session")
+def golden_directory(request):
+    """The folder of golden files."""
+    return request.config.getoption("--golden")
+
+
+def _case_names(path, prefix=""):
+    with np.load(path) as file:
+        names = [key.split("/")[0] for key in file.files if "/" in key]
+    return [name for name in dict.fromkeys(names) if name.startswith(prefix)]
+
+
+@functools.lru_cache(maxsize=2)
+def _arrays(path):
+    with np.load(path) as file:
+        return dict(file)

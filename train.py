@@ -1,0 +1,139 @@
+"""Train a model.
+
+    python train.py                                         synthetic leaves, minutes
+    python train.py --dataset cvppp --data-dir DIR          CVPPP leaves, all stages
+    python train.py --dataset cvppp --data-dir DIR --minutes 90 --run-dir runs/a1
+    python train.py --run-dir runs/a1 --resume              go on after a stop
+
+Everything about a run lies in its folder: config.json, split.json, history.csv,
+TensorBoard's logs, best and last weights, metrics.json.
+"""
+
+import argparse
+import datetime
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+from keras_recattend.errors import UserError, run_command
+
+_LOG = logging.getLogger("train")
+
+
+def parse(arguments=None):
+    from datasets.catalog import DATASETS
+    from keras_recattend.stages import STAGES
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", default="leaves", help=", ".join(DATASETS))
+    data.add_argument("--data-dir", help="the raw benchmark's folder")
+    data.add_argument("--records-dir", help="TFRecords; default records/DATASET-...")
+    data.add_argument("--val-fraction", type=float, default=0.2, help="default 0.2")
+    data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
+    model = parser.add_argument_group("model and training")
+    model.add_argument("--preset", help="default: the data set's own")
+    model.add_argument("--stage", choices=[*STAGES, "all"], default="all")
+    model.add_argument("--seed", type=int, default=0, help="split, order, weights")
+    model.add_argument("--minutes", type=float, help="budget over the stages")
+    model.add_argument("--max-steps", type=int, help="end every stage after so many")
+    run = parser.add_argument_group("run")
+    run.add_argument("--run-dir", help="default: a fresh runs/DATASET-DATE")
+    run.add_argument("--resume", action="store_true", help="go on in --run-dir")
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
+    options = parser.parse_args(arguments)
+    if options.resume and not options.run_dir:
+        raise UserError("--resume needs --run-dir: the run to go on with.")
+    for name, value in (("minutes", options.minutes), ("max-steps", options.max_steps)):
+        if value is not None and value <= 0:
+            raise UserError(f"--{name} must be above 0, got {value}.")
+    return options
+
+
+def main():
+    options = parse()
+    from datasets import catalog, pipeline, records, splits
+    from keras_recattend import presets
+    from keras_recattend.model import RecurrentAttention
+    from keras_recattend.reporting import evaluate_run, versions
+    from keras_recattend.run_folder import RunFolder
+    from keras_recattend.training import Training, seed_everything
+
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = RunFolder(options.run_dir or Path("runs") / f"{options.dataset}-{stamp}")
+    if options.resume:
+        config, about = folder.read()
+        options = argparse.Namespace(**vars(options) | about["options"])
+    else:
+        config = presets.get(options.preset or presets.of_dataset(options.dataset))
+        about = {"options": _kept(options), "versions": versions()}
+    manifest = catalog.prepare(
+        options.dataset,
+        options.data_dir,
+        options.records_dir,
+        min_area=config.min_object_area,
+    )
+    split_file = folder.path / "split.json"
+    if options.resume:
+        split = splits.load_split(split_file, manifest)
+    else:
+        split = splits.make_split(
+            manifest, options.val_fraction, options.seed, options.fold
+        )
+        folder.create(config, **about)
+        splits.save_split(split, split_file, seed=options.seed, fold=options.fold)
+    _LOG.info("Run %s: preset %s, %s", folder.path, config.name, about["versions"])
+    _LOG.info("%d images train, %d validate.", len(split["train"]), len(split["val"]))
+
+    seed_everything(options.seed)
+    model = RecurrentAttention(config)
+    _LOG.info("%s parameters.", f"{model.count_params():,}")
+    stream = partial(
+        pipeline.training_stream,
+        manifest,
+        split["train"],
+        config.image_size,
+        config.max_instances,
+        config.augmentation,
+    )
+    validation = partial(
+        pipeline.validation_batches,
+        manifest,
+        split["val"],
+        config.image_size,
+        config.max_instances,
+    )
+    examples = list(records.examples(manifest, split["val"]))
+    training = Training(
+        model,
+        folder,
+        lambda batch_size, start, seed: stream(batch_size, seed=seed, start=start),
+        validation,
+        examples,
+        seed=options.seed,
+        minutes=options.minutes,
+        max_steps=options.max_steps,
+        bar=sys.stderr.isatty() and not options.quiet,
+    )
+    training.run(None if options.stage == "all" else [options.stage], options.resume)
+    folder.load_weights(model)
+    evaluate_run(model, examples, folder.path, split="val")
+
+
+def _kept(options):
+    """The options that a resumed run takes over."""
+    left_out = ("resume", "run_dir", "quiet")
+    values = {k: v for k, v in vars(options).items() if k not in left_out}
+    for name in ("data_dir", "records_dir"):
+        if values[name]:
+            values[name] = str(Path(values[name]).resolve())
+    return values
+
+
+if __name__ == "__main__":
+    from datasets.errors import DataError
+
+    run_command(main, DataError)
