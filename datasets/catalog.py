@@ -120,7 +120,8 @@ def _has_records(directory):
 
 def _folder_name(source, entry, min_area):
     """`leaves`, or `cvppp-` and eight digits that stand for folder and options."""
-    if not entry.raw and min_area == MIN_AREA and source.options == entry.find().options:
+    usual = not entry.raw and source.options == entry.find().options
+    if usual and min_area == MIN_AREA:
         return source.dataset
     described = json.dumps([source.location, source.options, min_area], sort_keys=True)
     return f"{source.dataset}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"

@@ -8,7 +8,7 @@ that holds such pairs directly. Images of a testing folder (`CVPPP2017_LSC_testi
 have no labels and become the split "test".
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from datasets.errors import DataError
@@ -56,7 +56,7 @@ def find_cvppp(data_dir: str | Path | None, subset: str = "A1") -> Source:
     unlabelled = _images(testing) if testing else []
     taken = {_name(image) for image, _ in labelled}
 
-    def examples() -> Iterator[tuple[Example, str]]:
+    def examples() -> Generator[tuple[Example, str], None, None]:
         for image, label in labelled:
             yield _read(_name(image), image, label), ""
         for image in unlabelled:

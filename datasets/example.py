@@ -20,7 +20,8 @@ class Example:
     Attributes:
         name: identifies the image in its data set ("plant001").
         image: uint8 [H, W, 3], RGB.
-        labels: uint16 [H, W], 0 = background and one id per object; None = unlabelled.
+        labels: integers [H, W], 0 = background and one id per object (uint16 and
+            1..n in records); None = unlabelled.
         classes: class of each object, in the order of ids 1..n; () = one class only.
     """
 

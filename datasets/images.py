@@ -114,6 +114,8 @@ def _opened(path):
             f"{path} is not an image that can be read (damaged or of an unknown "
             "kind); expected PNG, JPEG or TIFF. Copy or download it again."
         ) from None
+    except PermissionError as error:
+        raise DataError(f"{path} may not be read ({error.strerror}).") from error
     except _DAMAGED as error:
         raise DataError(
             f"{path} cannot be read, it is damaged or cut short ({error}). Copy or "

@@ -1,9 +1,10 @@
-"""The data set `leaves`: rendered rosettes, so that everything runs with no download."""
+"""The data set `leaves`: rendered rosettes, so everything runs with no download."""
 
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -17,6 +18,8 @@ __all__ = ["rendered_leaves"]
 
 # Plants of different `seed`s never share a plant's seed below this many plants.
 SEED_STRIDE = 1_000_000
+# Raise it when the same seed comes to give another plant: old records then say so.
+RENDERER = 1
 # Below this many plants, starting processes costs more than it saves.
 FEW = 16
 _LOG = logging.getLogger(__name__)
@@ -62,10 +65,10 @@ def rendered_leaves(
     size, leaves = tuple(size), tuple(leaves)
     jobs = [(seed * SEED_STRIDE + k, size, leaves) for k in range(len(splits))]
 
-    def examples() -> Iterator[tuple[Example, str]]:
+    def examples() -> Generator[tuple[Example, str], None, None]:
         rendered = _render_all(jobs, workers or os.cpu_count() or 1)
-        for k, ((image, labels), split) in enumerate(zip(rendered, splits, strict=True)):
-            yield Example(f"leaves{k:05d}", image, labels.astype(np.uint16)), split
+        for k, (image, labels) in enumerate(rendered):
+            yield Example(f"leaves{k:05d}", image, labels.astype(np.uint16)), splits[k]
 
     return Source(
         dataset="leaves",
@@ -75,6 +78,7 @@ def rendered_leaves(
             "size": list(size),
             "leaves": list(leaves),
             "seed": seed,
+            "renderer": RENDERER,
         },
         files=(),
         total=len(splits),
@@ -95,7 +99,13 @@ def _render_all(jobs, workers):
     if workers > 1 and len(jobs) > FEW:
         # "spawn": forking a process that has loaded TensorFlow may hang.
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context)
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=context,
+            # Ctrl-C is for the main process, which then stops the others.
+            initializer=signal.signal,
+            initargs=(signal.SIGINT, signal.SIG_IGN),
+        )
         try:
             for rendered in pool.map(_render, jobs, chunksize=4):
                 yield rendered

@@ -89,8 +89,8 @@ class Manifest:
         if source_id not in self._by_id:
             raise DataError(
                 f"{self.directory} has no image {source_id!r} (it has "
-                f"{len(self.images)}, as {', '.join(self.ids[:3])}). Was the split made "
-                "for other records?"
+                f"{len(self.images)}, as {', '.join(self.ids[:3])}). Was the split "
+                "made for other records?"
             )
         return self._by_id[source_id]
 
@@ -151,9 +151,10 @@ class Manifest:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             version = values.pop("format_version", 0)
-        except (ValueError, AttributeError, OSError) as error:
+        except (ValueError, AttributeError, TypeError, OSError) as error:
             raise DataError(
-                f"{path} cannot be read ({error}). Delete {directory} and convert again."
+                f"{path} cannot be read ({error}). Delete {directory} and convert "
+                "again."
             ) from error
         if version != FORMAT_VERSION:
             raise DataError(

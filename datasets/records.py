@@ -118,9 +118,7 @@ def read_example(manifest: Manifest, entry: Entry) -> Example:
     return decode_example(serialized)
 
 
-def examples(
-    manifest: Manifest, ids: Iterable[str] | None = None
-) -> Iterator[Example]:
+def examples(manifest: Manifest, ids: Iterable[str] | None = None) -> Iterator[Example]:
     """Give examples at their original size, in the order of `ids`.
 
     Args:

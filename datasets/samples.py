@@ -135,7 +135,7 @@ class Samples:
             for number, sample in samples.as_numpy_iterator():
                 for array, value in zip(arrays, sample, strict=True):
                     array[number] = value
-        except (tf.errors.OpError, StopIteration) as error:
+        except tf.errors.OpError as error:
             raise DataError(
                 f"The records in {self._manifest.directory} are damaged ({error}). "
                 "Delete that folder and run the same command again to convert anew."
@@ -161,7 +161,7 @@ def decode(
     """
     features = tf.io.parse_single_example(serialized, _FEATURES)
     image = resize_image(tf.io.decode_png(features["image/encoded"], 3), size)
-    # Read as 16 bits, 8-bit files come out as id * 257.
+    # The bit depth stands in byte 24; 8 bits decoded as 16 would be id * 257.
     encoded = features["image/labels"]
     narrow = tf.strings.substr(encoded, 24, 1) == b"\x08"
     labels = tf.cond(

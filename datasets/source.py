@@ -1,6 +1,6 @@
 """What a converter hands over: where the data is from and how to read it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,9 @@ class Source:
     options: dict
     files: tuple[tuple[str, int], ...]
     total: int
-    examples: Callable[[], Iterator[tuple[Example, str]]] = field(repr=False)
+    examples: Callable[[], Generator[tuple[Example, str], None, None]] = field(
+        repr=False
+    )
 
     def description(self) -> dict:
         """What is stored beside the records, and compared on the next run."""

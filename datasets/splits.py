@@ -40,19 +40,16 @@ def make_split(
         DataError: a bad fold or fraction, or nothing left to train or validate.
     """
     labelled = [image for image in manifest.images if image.objects is not None]
-    named = {
-        name: sorted(i.source_id for i in manifest.images if i.split == name)
-        for name in ("val", "test")
-    }
-    taken = {*named["val"], *named["test"]}
-    rest = sorted(i.source_id for i in labelled if i.source_id not in taken)
-    if named["val"]:
+    test = sorted(i.source_id for i in manifest.images if i.split == "test")
+    val = sorted(i.source_id for i in labelled if i.split == "val")
+    rest = sorted(i.source_id for i in labelled if i.split not in ("val", "test"))
+    if val:
         if fold is not None:
             raise DataError(
                 f"The data set {manifest.dataset} comes with its own validation split; "
                 f"it cannot be divided into folds. Leave out --fold {fold}."
             )
-        train, val = rest, named["val"]
+        train = rest
     else:
         train, val = _divide(manifest, rest, val_fraction, seed, fold)
     if not train:
@@ -60,7 +57,7 @@ def make_split(
     return {
         "train": sorted(train),
         "val": sorted(val),
-        "test": named["test"],
+        "test": test,
         "all": sorted(image.source_id for image in labelled),
     }
 
@@ -121,8 +118,8 @@ def load_split(path: str | Path, manifest: Manifest | None = None) -> Split:
 def _divide(manifest, names, val_fraction, seed, fold):
     if len(names) < 2:
         raise DataError(
-            f"{manifest.directory} has {len(names)} labelled images to divide; at least "
-            "2 are needed, one to train and one to validate."
+            f"{manifest.directory} has {len(names)} labelled images to divide; at "
+            "least 2 are needed, one to train and one to validate."
         )
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     if fold is not None:

@@ -1,5 +1,6 @@
 """Writes a folder of records: shards first, the manifest last, then one rename."""
 
+import contextlib
 import importlib.metadata
 import logging
 import os
@@ -81,23 +82,19 @@ def write_records(
 
 
 def _write(source, folder, min_area, progress):
-    import tensorflow as tf
-
-    per_shard = max(SHARD_IMAGES, -(-source.total // MOST_SHARDS))
-    shard_count = max(1, -(-source.total // per_shard))
-    shards, images, dropped, seen = [], [], [], set()
-    writer, shard, offset, number = None, "", 0, 0
+    shards = _ShardWriter(folder, source.dataset, source.total)
+    dropped, seen = [], set()
     pairs = source.examples()
-    try:
-        for number, (example, split) in enumerate(
-            tqdm(
-                pairs,
-                desc=f"{source.dataset} to records",
-                total=source.total,
-                unit="image",
-                disable=None if progress else True,
-            )
-        ):
+    progress_bar = tqdm(
+        pairs,
+        desc=f"{source.dataset} to records",
+        total=source.total,
+        unit="image",
+        # None: only where someone is watching.
+        disable=None if progress else True,
+    )
+    with contextlib.closing(shards), contextlib.closing(pairs):
+        for example, split in progress_bar:
             if example.name in seen:
                 raise DataError(
                     f"Two images are called {example.name!r}; names must differ."
@@ -107,38 +104,11 @@ def _write(source, folder, min_area, progress):
             dropped += [
                 {"source_id": example.name, "id": i, "area": area} for i, area in small
             ]
-            if number % per_shard == 0:
-                if writer:
-                    writer.close()
-                shard = (
-                    f"{source.dataset}-{len(shards):05d}-of-{shard_count:05d}.tfrecord"
-                )
-                shards.append(shard)
-                writer, offset = tf.io.TFRecordWriter(str(folder / shard)), 0
-            serialized = encode_example(example)
-            writer.write(serialized)
-            height, width = example.image.shape[:2]
-            images.append(
-                Entry(
-                    source_id=example.name,
-                    split=split,
-                    height=height,
-                    width=width,
-                    objects=None if example.labels is None else example.count,
-                    shard=shard,
-                    offset=offset,
-                    length=len(serialized),
-                    crc32=zlib.crc32(serialized),
-                )
-            )
-            offset += HEADER_BYTES + len(serialized) + FOOTER_BYTES
-    finally:
-        if writer:
-            writer.close()
-    if len(images) != source.total or not images:
+            shards.write(example, split)
+    if len(seen) != source.total or not seen:
         raise DataError(
-            f"{source.dataset} gave {len(images)} images, expected {source.total} and "
-            "at least one."
+            f"{source.dataset} gave {len(seen)} images, expected {source.total} and at "
+            "least one. Did files change during the conversion? Start again."
         )
     return Manifest(
         directory=str(folder),
@@ -146,10 +116,54 @@ def _write(source, folder, min_area, progress):
         created_by=_program(),
         source=source.description(),
         min_area=min_area,
-        shards=tuple(_shard(folder / name, images) for name in shards),
-        images=tuple(images),
+        shards=tuple(_shard(folder / name, shards.entries) for name in shards.files),
+        images=tuple(shards.entries),
         dropped=tuple(dropped),
     )
+
+
+class _ShardWriter:
+    """Writes records one after another and notes where each of them lies."""
+
+    def __init__(self, folder, name, total):
+        self._folder, self._name = folder, name
+        self._per_shard = max(SHARD_IMAGES, -(-total // MOST_SHARDS))
+        self._count = max(1, -(-total // self._per_shard))
+        self._writer, self._offset = None, 0
+        self.files, self.entries = [], []
+
+    def write(self, example, split):
+        if len(self.entries) % self._per_shard == 0:
+            self._next_shard()
+        serialized = encode_example(example)
+        self._writer.write(serialized)
+        height, width = example.image.shape[:2]
+        entry = Entry(
+            source_id=example.name,
+            split=split,
+            height=height,
+            width=width,
+            objects=None if example.labels is None else example.count,
+            shard=self.files[-1],
+            offset=self._offset,
+            length=len(serialized),
+            crc32=zlib.crc32(serialized),
+        )
+        self.entries.append(entry)
+        self._offset += HEADER_BYTES + len(serialized) + FOOTER_BYTES
+
+    def close(self):
+        if self._writer:
+            self._writer.close()
+
+    def _next_shard(self):
+        import tensorflow as tf
+
+        self.close()
+        number = f"{len(self.files):05d}-of-{self._count:05d}"
+        self.files.append(f"{self._name}-{number}.tfrecord")
+        path = str(self._folder / self.files[-1])
+        self._writer, self._offset = tf.io.TFRecordWriter(path), 0
 
 
 def _shard(path, images):

@@ -78,22 +78,27 @@ def label_boxes(labels, slots):
     )
 
 
-def pad_boxes(top_left, bottom_right, ratio, least):
+def pad_boxes(top_left, bottom_right, ratio, least, exists=None, shift=0.0):
     """Pad boxes on every side by max(ratio * size, least) pixels (eq. 26, Pad).
 
     Args:
         top_left, bottom_right: [..., 2].
         ratio: share of the size. least: pixels.
+        exists: [...], 0 for empty slots, whose box (0, 0) to (0, 0) becomes (0, 0)
+            to (2 least, 2 least), as the authors had it; None = there are none.
+        shift: moves the box by this share of its size (noise on true boxes).
 
     Returns:
-        top_left, bottom_right. An empty slot, (0, 0) to (0, 0), becomes (0, 0) to
-        (2 least, 2 least), as the authors had it.
+        top_left, bottom_right.
     """
     extent = bottom_right - top_left
     padding = tf.maximum(ratio * extent, least)
-    low, high = top_left - padding, bottom_right + padding
-    empty = tf.reduce_all((top_left == 0) & (bottom_right == 0), -1, keepdims=True)
-    return tf.where(empty, 0.0, low), tf.where(empty, 2.0 * padding, high)
+    low = top_left + shift * extent - padding
+    high = bottom_right + shift * extent + padding
+    if exists is None:
+        return low, high
+    present = tf.cast(exists, tf.bool)[..., tf.newaxis]
+    return tf.where(present, low, 0.0), tf.where(present, high, 2.0 * padding)
 
 
 def filled_boxes(top_left, bottom_right, exists, image_size):

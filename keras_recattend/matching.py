@@ -43,7 +43,7 @@ def _assign(weights, exists, first_outputs_only):
         columns = np.flatnonzero(present > 0)
         rows = np.arange(weight.shape[0])
         if first_outputs_only:
-            rows = rows[present[: len(rows)] > 0]
+            rows = rows[: len(columns)]
         weight = weight[np.ix_(rows, columns)].astype(np.float64)
         if not np.isfinite(weight).all():
             # The loss is not finite either; training stops and says so.

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_recattend.config import Config
+from keras_recattend.config import Config, near_names
 from keras_recattend.errors import UserError
 
-__all__ = ["RunError", "RunFolder"]
+__all__ = ["RunError", "RunFolder", "find_weights"]
 
 FORMAT = 1
+PRETRAINED = Path(__file__).parent / "pretrained"
 
 
 @contextlib.contextmanager
@@ -191,3 +192,21 @@ class RunFolder:
         temporary = path.with_name("writing." + path.name)
         temporary.write_text(json.dumps(values, indent=2) + "\n")
         os.replace(temporary, path)
+
+
+def find_weights(name):
+    """Return the folder of weights: a folder, or the name of shipped weights.
+
+    Raises:
+        RunError: there is no such folder, naming the shipped ones.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return RunFolder(path)
+    shipped = {p.parent.name: p.parent for p in PRETRAINED.glob("*/config.json")}
+    if name in shipped:
+        return RunFolder(shipped[name])
+    raise RunError(
+        f"{name!r} is neither a folder nor the name of shipped weights."
+        + (near_names(name, shipped) if shipped else " None are shipped.")
+    )

@@ -36,19 +36,15 @@ class Truth(typing.NamedTuple):
         """Make it from masks [B, T, H, W]; padding as `boxes.pad_boxes` takes it."""
         low, high = boxes.mask_boxes(masks)
         exists = tf.reduce_any(masks > 0, axis=[-2, -1])
-        return cls(
-            masks, tf.cast(exists, tf.float32), *boxes.pad_boxes(low, high, *padding)
-        )
+        padded = boxes.pad_boxes(low, high, *padding, exists)
+        return cls(masks, tf.cast(exists, tf.float32), *padded)
 
     @classmethod
     def of_labels(cls, labels, slots, padding):
         """Make it from label maps int32 [B, H, W] with ids 1..slots."""
         low, high, area = boxes.label_boxes(labels, slots)
-        return cls(
-            label_masks(labels, slots),
-            tf.cast(area > 0, tf.float32),
-            *boxes.pad_boxes(low, high, *padding),
-        )
+        padded = boxes.pad_boxes(low, high, *padding, area > 0)
+        return cls(label_masks(labels, slots), tf.cast(area > 0, tf.float32), *padded)
 
     @classmethod
     def of_batch(cls, batch, slots, padding):

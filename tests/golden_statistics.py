@@ -8,7 +8,7 @@ EPSILON = 1e-5
 def iou_and_dice(a, b):
     """Return (soft IoU, dice), each [B, N, M], of masks [B, N, H, W], [B, M, H, W].
 
-    `sum(a b) / sum(a + b - a b + eps)` and `2 sum(a b) / (sum(a + eps) + sum(b + eps))`.
+    `sum(a b) / sum(a + b - a b + e)` and `2 sum(a b) / (sum(a + e) + sum(b + e))`.
     """
     a, b = a[:, :, np.newaxis].astype(np.float64), b[:, np.newaxis].astype(np.float64)
     both = (a * b).sum((-2, -1))

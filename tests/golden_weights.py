@@ -25,6 +25,18 @@ def assert_close(actual, expected, name):
     np.testing.assert_allclose(actual, expected, RTOL, ATOL, err_msg=name)
 
 
+def assert_same_match(match, expected, weights, name):
+    """Compare matches; where several have the greatest total, only the totals."""
+    match, weights = np.asarray(match), np.asarray(weights)
+    for got, wanted, weight in zip(match, expected, weights, strict=True):
+        if (got == wanted).all():
+            continue
+        totals = (got * weight).sum(), (wanted * weight).sum()
+        np.testing.assert_allclose(*totals, RTOL, ATOL, err_msg=name)
+        assert (got.sum(0) == wanted.sum(0)).all(), name
+        assert (got.sum(1) == wanted.sum(1)).all(), name
+
+
 def depths(case, network):
     """Return the channels of the layers of a network, from its kernels."""
     axis = 2 if network == "seg_deconv" else 3
@@ -130,9 +142,9 @@ def places(model):
     """Return golden name -> the places whose concatenation (axis 0) it is."""
     head = model.box_head.glimpse_network
     found = {}
-    found |= _stack("box_cnn", model.controller.stack)
-    found |= _stack("seg_cnn", model.segmentation.cnn)
-    found |= _stack("seg_deconv", model.segmentation.transposed)
+    found |= stack_places("box_cnn", model.controller.stack)
+    found |= stack_places("seg_cnn", model.segmentation.cnn)
+    found |= stack_places("seg_deconv", model.segmentation.transposed)
     units = head.lstm_units
     for i, gate in enumerate(GATES):
         columns = (..., slice(i * units, (i + 1) * units))
@@ -142,12 +154,7 @@ def places(model):
     for i, layer in enumerate(head.mlp):
         found |= _layer(f"glimpse_mlp/layer{i}", layer)
     found |= _layer("box_head/layer0", model.box_head.linear)
-    found["score_head/kernel"] = [
-        Place(model.scoring.state_kernel),
-        Place(model.scoring.features_kernel),
-    ]
-    found["score_head/bias"] = [Place(model.scoring.bias)]
-    return found
+    return found | score_places(model.scoring)
 
 
 def _layer(name, layer):
@@ -157,7 +164,8 @@ def _layer(name, layer):
     }
 
 
-def _stack(name, stack):
+def stack_places(name, stack):
+    """Return the places of a `ConvolutionStack` or `TransposedStack`."""
     found = {}
     for i, convolution in enumerate(stack.convolutions):
         found |= _layer(f"{name}/layer{i}", convolution)
@@ -171,27 +179,45 @@ def _stack(name, stack):
     return found
 
 
-def load(case, places):
-    """Assign the case's weights; return the variables that got some."""
-    loaded = {}
-    for key in case:
-        if not key.startswith("weights/"):
-            continue
+def score_places(scoring):
+    """Return the score's: one kernel over [hidden | features] in the golden files."""
+    kernels = [Place(scoring.state_kernel), Place(scoring.features_kernel)]
+    return {"score_head/kernel": kernels, "score_head/bias": [Place(scoring.bias)]}
+
+
+def scatter(arrays, places):
+    """Return [(variable, value)] from golden arrays by name; `gather` backwards."""
+    values = {}
+    for name, array in arrays.items():
         rows = 0
-        for place in places[key.removeprefix("weights/")]:
-            value = np.array(place.variable)
-            part = value[place.index]
-            if rows >= len(case[key]):  # the box stage's score has no second part
+        for place in places[name]:
+            if rows >= len(array):  # the box stage's score has no second part
                 break
-            part[...] = case[key][rows : rows + len(part)]
+            key = id(place.variable)
+            if key not in values:
+                values[key] = (place.variable, np.array(place.variable))
+            part = values[key][1][place.index]
+            part[...] = array[rows : rows + len(part)]
             rows += len(part)
-            place.variable.assign(value)
-            loaded[id(place.variable)] = place.variable
-        assert rows == len(case[key]), key
-    return list(loaded.values())
+        assert rows == len(array), name
+    return list(values.values())
 
 
 def gather(places, value_of):
     """Return the golden array of `places`, with `value_of(variable)` for values."""
     parts = [np.asarray(value_of(p.variable))[p.index] for p in places]
     return np.concatenate(parts, axis=0)
+
+
+def arrays_of(case, group):
+    """Return the case's arrays called group/NAME, by NAME."""
+    start = f"{group}/"
+    return {k.removeprefix(start): v for k, v in case.items() if k.startswith(start)}
+
+
+def load(case, places):
+    """Assign the case's weights; return the variables that got some."""
+    values = scatter(arrays_of(case, "weights"), places)
+    for variable, value in values:
+        variable.assign(value)
+    return [variable for variable, _ in values]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden_statistics import counts, matched_statistics
-from golden_weights import WEIGHT_DECAY, assert_close
+from golden_weights import WEIGHT_DECAY, assert_close, assert_same_match
 
 from keras_recattend import boxes
 from keras_recattend.losses import (
@@ -89,8 +89,6 @@ def test_full_model(case, mode):
         "score_loss": score_loss,
         "weight_decay_loss": decay,
         "total_loss": segmentation_loss + box_loss + score_loss + decay,
-        "match_segmentation": match,
-        "match_box": box_match,
         "box_gt_mask": fills,
         "box_gt_top_left": truth.top_left,
         "box_gt_bottom_right": truth.bottom_right,
@@ -99,7 +97,10 @@ def test_full_model(case, mode):
         "dice_hard": hard["dice"],
         **counts(out["scores"].numpy(), case["s_gt"]),
     }
+    assert_same_match(match, case["match_segmentation"], iou, "match_segmentation")
+    assert_same_match(box_match, case["match_box"], out["box_iou"], "match_box")
     inputs = {"image", "y_gt", "angle_map", "foreground"}
+    inputs |= {"match_segmentation", "match_box"}
     expected = {k for k in case if not k.startswith("weights/")} - inputs
     assert set(got) == expected
     for name, value in got.items():

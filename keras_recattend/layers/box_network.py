@@ -268,7 +268,8 @@ class HeatMapHead(keras.layers.Layer):
     several objects and lands in the gap between them; see docs/deviations.md.)
 
     Args:
-        image_size, grid, glimpses, lstm_units, mlp_units, initializer: see `LinearHead`.
+        image_size, grid, glimpses, lstm_units, mlp_units, initializer: see
+            `LinearHead`.
     """
 
     def __init__(
@@ -347,21 +348,15 @@ class HeatMapHead(keras.layers.Layer):
         if blocked is not None:
             heat += SHUT * blocked
         cells = self._decode(dense)
-        extent = tf.constant(self.image_size, tf.float32)
-        place = self.cell_centers() / extent - 0.5
-        features = tf.concat(
-            [
-                _flatten(feature_map),
-                tf.tile(place[tf.newaxis], [tf.shape(dense)[0], 1, 1]),
-                tf.sigmoid(heat)[..., tf.newaxis],
-                tf.stop_gradient(cells / tf.concat([extent, extent], axis=0)),
-            ],
-            axis=-1,
-        )
-        glimpses = self.glimpse_network(features, prior=self.heat_factor * heat)
+        # The heat map and its boxes are trained by their own dense targets. Reading
+        # them passes no gradient: that of a sharp softmax over distant cells is large
+        # and noisy, and drowned the dense targets' (docs/experiments.md).
+        features = tf.stop_gradient(self._readable(feature_map, heat, cells))
+        prior = self.heat_factor * tf.stop_gradient(heat)
+        glimpses = self.glimpse_network(features, prior=prior)
         hidden = glimpses.hidden[-1]
         chosen = tf.nn.softmax(sharpness * glimpses.logits)  # [N, P]
-        box = tf.matmul(chosen[:, tf.newaxis], cells)[:, 0]
+        box = tf.matmul(chosen[:, tf.newaxis], tf.stop_gradient(cells))[:, 0]
         correction = self.correction[1](self.correction[0](hidden))
         size = box[:, 2:] * tf.exp(tf.clip_by_value(correction[:, 2:], -1.0, 1.0))
         center = box[:, :2] + correction[:, :2] * tf.stop_gradient(size)
@@ -386,6 +381,20 @@ class HeatMapHead(keras.layers.Layer):
             heat=heat,
             cells=cells,
             place=chosen,
+        )
+
+    def _readable(self, feature_map, heat, cells):
+        """What a glimpse reads of every cell: map, place, heat and box, [N, P, L + 7]."""
+        extent = tf.constant(self.image_size, tf.float32)
+        place = self.cell_centers() / extent - 0.5
+        return tf.concat(
+            [
+                _flatten(feature_map),
+                tf.tile(place[tf.newaxis], [tf.shape(heat)[0], 1, 1]),
+                tf.sigmoid(heat)[..., tf.newaxis],
+                cells / tf.concat([extent, extent], axis=0),
+            ],
+            axis=-1,
         )
 
     def _decode(self, dense):

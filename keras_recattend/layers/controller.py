@@ -168,13 +168,11 @@ class LateCanvasController(keras.layers.Layer):
         """Return the image's half of the first joint convolution, [B, H', W', L]."""
         x = image if extra is None else tf.concat([image, extra], axis=-1)
         x = tf.cast(x, self.compute_dtype)
-        if self.space_to_depth > 1:
-            x = tf.nn.space_to_depth(x, self.space_to_depth)
-        x = self.trunk(x, training=training)[-1]
+        x = self.trunk(_fold(x, self.space_to_depth), training=training)[-1]
         if self.context_depths:
-            half = self.context(
-                tf.nn.max_pool2d(x, 2, 2, "SAME"), training=training
-            )[-1]
+            half = self.context(tf.nn.max_pool2d(x, 2, 2, "SAME"), training=training)[
+                -1
+            ]
             up = tf.nn.depth_to_space(self.context_up(half), 2)
             x = tf.concat([x, tf.nn.relu(up)], axis=-1)
         return (self.image_joint(x),)
@@ -184,7 +182,7 @@ class LateCanvasController(keras.layers.Layer):
         c = tf.cast(canvas, self.compute_dtype)[..., tf.newaxis]
         if self.canvas_pool > 1:
             c = tf.nn.avg_pool2d(c, self.canvas_pool, self.canvas_pool, "VALID")
-        c = tf.nn.space_to_depth(c, self.stride // self.canvas_pool)
+        c = _fold(c, self.stride // self.canvas_pool)
         c = self.canvas_joint(tf.nn.relu(self.canvas_code(c)))
         x = self.joint_norm(prepared[0] + c, step=step, training=training)
         x = tf.nn.relu(x)
@@ -203,3 +201,8 @@ class LateCanvasController(keras.layers.Layer):
             "steps": self.steps,
             "initializer": self.initializer,
         }
+
+
+def _fold(x, block):
+    """Fold blocks of pixels into channels; a block of one pixel is no block."""
+    return tf.nn.space_to_depth(x, block) if block > 1 else x

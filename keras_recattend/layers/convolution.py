@@ -20,7 +20,7 @@ def kernel_initializer(name):
 
 @keras.saving.register_keras_serializable("keras_recattend")
 class Normalization(keras.layers.Layer):
-    """Batch normalisation shared over steps or separate for each, or group normalisation.
+    """Batch normalisation, shared over steps or one for each, or group normalisation.
 
     `y = gamma * (x - mean) / sqrt(variance + 1e-3) + beta`. In training the mean and
     variance are the batch's, and move the statistics that inference uses:
@@ -50,9 +50,7 @@ class Normalization(keras.layers.Layer):
         def weight(name, initial, trainable):
             # Statistics are written inside the instance loop, where replicas cannot
             # meet: each keeps its own, and reading them takes the mean.
-            placing = (
-                {} if trainable else {"aggregation": "mean", "autocast": False}
-            )
+            placing = {} if trainable else {"aggregation": "mean", "autocast": False}
             return self.add_weight(
                 name=name,
                 shape=(self.steps, channels),
@@ -170,7 +168,9 @@ class ConvolutionStack(keras.layers.Layer):
             for i, depth in enumerate(self.depths)
         ]
         self.normalizations = [
-            Normalization(normalization, steps, dtype=self.dtype_policy, name=f"norm{i}")
+            Normalization(
+                normalization, steps, dtype=self.dtype_policy, name=f"norm{i}"
+            )
             for i in range(len(self.depths))
         ]
 
@@ -258,7 +258,9 @@ class TransposedStack(keras.layers.Layer):
         ]
         normalized = len(self.depths) - (last == "logits")
         self.normalizations = [
-            Normalization(normalization, steps, dtype=self.dtype_policy, name=f"norm{i}")
+            Normalization(
+                normalization, steps, dtype=self.dtype_policy, name=f"norm{i}"
+            )
             for i in range(normalized)
         ]
 

@@ -10,16 +10,7 @@ from keras_recattend.stages.canvases import draw_covered, paint
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.truth import Truth
 
-__all__ = ["BoxStage", "UnrolledBoxStage", "sharpness_at"]
-
-# The attended place is fully sharp from this share of the stage on.
-SHARP_FROM = 0.5
-
-
-def sharpness_at(progress, last):
-    """Return the sharpness of the attended place: from 1 to `last`, linearly."""
-    return 1.0 + (last - 1.0) * tf.minimum(1.0, progress / SHARP_FROM)
-
+__all__ = ["BoxStage", "UnrolledBoxStage"]
 
 def box_variables(model):
     """The box network's variables, and the score's that need no segmentation."""
@@ -52,12 +43,10 @@ class BoxStage(Objective):
         canvases = paint(labels, covered, noise_seed=seeds[1])
         uncovered = exists[:, tf.newaxis] - covered
         prepared = model.prepare(batch["image"], batch.get("extra"), training=training)
-        last = self.config.box_network.sharpness
         box = model.look(
             prepared.repeat(self.stage.canvases),
             canvases,
             training=training,
-            sharpness=sharpness_at(self.progress, last) if training else last,
         )
         blobs = None
         if box.heat is not None:

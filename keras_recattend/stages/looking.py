@@ -14,7 +14,7 @@ MEASURES = ("box_iou", "boxes_over_half", "score_accuracy")
 
 # Weights of the terms (trials), and the bend of the smooth L1.
 SCORE_WEIGHT = 0.5
-CELLS_WEIGHT = 0.5
+CELLS_WEIGHT = 3.0
 HEAT_WEIGHT = 1.0
 BEND = 0.1
 # Blobs of the heat map's target: deviation as share of the object, at least in cells.
@@ -114,10 +114,8 @@ def look_terms(model, box, score_logit, center, size, uncovered, blobs):
     def mean(values):
         return tf.reduce_sum(weight * values) / total
 
-    image_size = model.config.image_size
-    overlap = boxes.window_iou(
-        boxes.soft_windows(box.center, box.size, image_size),
-        boxes.soft_windows(target.center, target.size, image_size),
+    overlap = boxes.box_iou(
+        boxes.corners(box.center, box.size), boxes.corners(target.center, target.size)
     )
     safe_size = tf.maximum(target.size, 1.0)
     numbers = _numbers(box.center, box.size, target.center, safe_size, safe_size)

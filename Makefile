@@ -1,0 +1,39 @@
+# One virtual environment, made once and again whenever the requirements change.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test slow-test lint format clean
+
+$(VENV)/installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'Python 3.10 or newer is needed, this is ' + sys.version)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+## Render synthetic leaves, train the small model, score it, draw the picture. A run
+## that was interrupted goes on; one that is done is shown again.
+demo: $(VENV)/installed
+	$(BIN)/python train.py --run-dir runs/demo --minutes 8 $(if $(wildcard runs/demo/state),--resume)
+	test -f runs/demo/test/metrics.json || $(BIN)/python evaluate.py --run runs/demo --split test --overlays 6
+	@echo "Picture: runs/demo/test/overlays.png   scores: runs/demo/test/metrics.json"
+
+## All tests but the slow ones.
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+## The slow ones as well.
+slow-test: $(VENV)/installed
+	$(BIN)/python -m pytest --slow
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from datasets.errors import DataError
+from datasets.example import Example, clean, relabel
+
+IMAGE = np.zeros((2, 3, 3), np.uint8)
+
+
+def test_relabel_closes_gaps_in_the_order_of_ids():
+    labels = np.array([[0, 9, 9], [4, 4, 26_001]], np.int32)
+    new, dropped = relabel(labels)
+    np.testing.assert_array_equal(new, [[0, 2, 2], [1, 1, 3]])
+    assert new.dtype == np.uint16
+    assert dropped == []
+
+
+def test_relabel_drops_and_reports_small_objects():
+    labels = np.array([[7, 7, 7], [2, 0, 9]], np.uint8)
+    new, dropped = relabel(labels, min_area=2)
+    np.testing.assert_array_equal(new, [[1, 1, 1], [0, 0, 0]])
+    assert dropped == [(2, 1), (9, 1)]
+
+
+def test_an_object_of_just_the_least_area_stays():
+    new, dropped = relabel(np.array([[3, 3]], np.uint8), min_area=2)
+    assert new.tolist() == [[1, 1]]
+    assert dropped == []
+
+
+def test_no_object_at_all():
+    new, dropped = relabel(np.zeros((2, 3), np.uint8), min_area=5)
+    assert not new.any()
+    assert dropped == []
+
+
+def test_a_map_without_background():
+    new, _ = relabel(np.array([[5, 5], [6, 6]], np.uint8))
+    assert new.tolist() == [[1, 1], [2, 2]]
+
+
+def test_an_object_in_two_parts_stays_one():
+    new, _ = relabel(np.array([[8, 0, 8]], np.uint8), min_area=2)
+    assert new.tolist() == [[1, 0, 1]]
+
+
+def test_negative_ids_are_refused():
+    with pytest.raises(DataError, match=r"0 \(background\) or more, got -1"):
+        relabel(np.array([[-1, 2]]))
+
+
+def test_more_objects_than_16_bits_hold():
+    with pytest.raises(DataError, match="70000 objects, at most 65535"):
+        relabel(np.arange(70_001).reshape(1, -1))
+
+
+def test_clean_keeps_each_object_s_class():
+    labels = np.array([[1, 1, 0], [2, 3, 3]], np.uint16)
+    example, dropped = clean(Example("a", IMAGE, labels, (24, 26, 33)), min_area=2)
+    assert example.classes == (24, 33)
+    np.testing.assert_array_equal(example.labels, [[1, 1, 0], [0, 2, 2]])
+    assert dropped == [(2, 1)]
+    assert example.count == 2
+
+
+def test_clean_leaves_unlabelled_images_alone():
+    example = Example("a", IMAGE, None)
+    assert clean(example, 25) == (example, [])
+    assert example.count == 0
+
+
+def test_labels_of_another_size_are_refused():
+    with pytest.raises(DataError, match=r"plant1: .*\(3, 2\), the image \(2, 3\)"):
+        Example("plant1", IMAGE, np.zeros((3, 2), np.uint8))
+
+
+def test_float_images_are_refused():
+    with pytest.raises(ValueError, match="uint8"):
+        Example("a", IMAGE.astype(np.float32), None)

@@ -1,0 +1,123 @@
+"""Eq. 3, and the controller that sees the canvas late."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_recattend.layers import Controller, LateCanvasController
+
+SIZE = (16, 24)
+
+
+def test_controller_is_its_stack_over_image_canvas_extra(random):
+    controller = Controller((3, 4), (2, 2), "batch", 1, "he")
+    controller.build((None, *SIZE, 3), extra_channels=9)
+    image = tf.constant(random.uniform(size=(2, *SIZE, 3)).astype(np.float32))
+    extra = tf.constant(random.uniform(size=(2, *SIZE, 9)).astype(np.float32))
+    canvas = tf.constant(random.uniform(size=(2, *SIZE)).astype(np.float32))
+    u = controller(controller.prepare(image, extra), canvas)
+    stacked = np.concatenate([image, canvas[..., np.newaxis], extra], axis=-1)
+    np.testing.assert_array_equal(u, controller.stack(tf.constant(stacked))[-1])
+    assert u.shape == (2, 4, 6, 4)
+
+
+def late_controller(context=(5,), space_to_depth=2, extra_channels=0):
+    keras.utils.set_random_seed(1)
+    controller = LateCanvasController(
+        (4, 6), (2, 1), space_to_depth, context, 5, 3, 3, "batch", 1, "he"
+    )
+    controller.build((None, *SIZE, 3), extra_channels)
+    return controller
+
+
+def blocks(x, size):
+    """Fold blocks of size x size pixels into channels, [B, H / s, W / s, s s C]."""
+    batch, height, width, channels = x.shape
+    folded = np.zeros((batch, height // size, width // size, size * size * channels))
+    for j in range(size):
+        for i in range(size):
+            at = (size * j + i) * channels
+            folded[..., at : at + channels] = x[:, j::size, i::size]
+    return folded.astype(np.float32)
+
+
+def unblocks(x, size):
+    """The inverse of `blocks`."""
+    batch, height, width, depth = x.shape
+    channels = depth // size**2
+    unfolded = np.zeros((batch, height * size, width * size, channels), np.float32)
+    for j in range(size):
+        for i in range(size):
+            at = (size * j + i) * channels
+            unfolded[:, j::size, i::size] = x[..., at : at + channels]
+    return unfolded
+
+
+def straightforward(controller, image, canvas, context):
+    """All of it for one image and one canvas, without splitting a convolution."""
+    x = controller.trunk(tf.constant(blocks(image, controller.space_to_depth)))[-1]
+    x = x.numpy()
+    if context:
+        half = x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1)
+        inner = controller.context(tf.constant(half.max((2, 4))))[-1]
+        up = unblocks(controller.context_up(inner).numpy(), 2)
+        x = np.concatenate([x, np.maximum(up, 0.0)], axis=-1)
+    c = canvas[..., np.newaxis]
+    pool = controller.canvas_pool
+    if pool == 2:
+        c = (c[:, ::2, ::2] + c[:, 1::2, ::2] + c[:, ::2, 1::2] + c[:, 1::2, 1::2]) / 4
+    code = controller.canvas_code(tf.constant(blocks(c, controller.stride // pool)))
+    both = tf.concat([x, tf.nn.relu(code)], axis=-1)
+    kernel = tf.concat(
+        [controller.image_joint.kernel, controller.canvas_joint.kernel], axis=2
+    )
+    joint = controller.joint_norm(tf.nn.conv2d(both, kernel, 1, "SAME"))
+    return controller.joint(tf.nn.relu(joint))[-1]
+
+
+@pytest.mark.parametrize(
+    ("context", "space_to_depth"), [((), 1), ((5,), 2), ((5, 5), 2)]
+)
+def test_late_canvas_equals_one_pass_over_both(random, context, space_to_depth):
+    controller = late_controller(context, space_to_depth)
+    image = random.uniform(size=(2, *SIZE, 3)).astype(np.float32)
+    canvas = random.uniform(size=(2, *SIZE)).astype(np.float32)
+    u = controller(controller.prepare(tf.constant(image)), tf.constant(canvas))
+    expected = straightforward(controller, image, canvas, context)
+    assert u.shape == (2, 16 // controller.stride, 24 // controller.stride, 5)
+    np.testing.assert_allclose(u, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_canvas_changes_the_features(random):
+    controller = late_controller()
+    image = tf.constant(random.uniform(size=(1, *SIZE, 3)).astype(np.float32))
+    prepared = controller.prepare(image)
+    empty = controller(prepared, tf.zeros([1, *SIZE]))
+    canvas = np.zeros((1, *SIZE), np.float32)
+    canvas[:, 4:8, 4:8] = 1.0
+    covered = controller(prepared, tf.constant(canvas))
+    changed = np.abs(covered - empty).max(axis=-1)[0]
+    assert changed[1, 1] > 1e-3
+
+
+def test_one_preparation_serves_several_canvases(random):
+    """`prepare` does not see the canvas: its result may be repeated for K canvases."""
+    controller = late_controller()
+    image = tf.constant(random.uniform(size=(2, *SIZE, 3)).astype(np.float32))
+    canvases = random.uniform(size=(2, 3, *SIZE)).astype(np.float32)
+    prepared = controller.prepare(image)
+    repeated = tuple(tf.repeat(f, 3, axis=0) for f in prepared)
+    together = controller(repeated, tf.constant(canvases.reshape(6, *SIZE)))
+    for k in range(3):
+        alone = controller(controller.prepare(image), tf.constant(canvases[:, k]))
+        np.testing.assert_allclose(together[k::3], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_extra_channels_reach_the_trunk(random):
+    controller = late_controller(extra_channels=9)
+    image = tf.constant(random.uniform(size=(1, *SIZE, 3)).astype(np.float32))
+    extra = tf.constant(random.uniform(size=(1, *SIZE, 9)).astype(np.float32))
+    with_extra = controller.prepare(image, extra)[0]
+    without = controller.prepare(image, tf.zeros_like(extra))[0]
+    assert float(tf.reduce_max(tf.abs(with_extra - without))) > 1e-3

@@ -1,0 +1,156 @@
+"""Random canvases against loops and against the shares that they are drawn with."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_recattend.stages import canvases as module
+from keras_recattend.stages.canvases import covered_objects, draw_covered, paint
+
+SEED = tf.constant([3, 5])
+DRAWS = 6000
+# More than four deviations of a share out of so many draws.
+CLOSE = 0.03
+
+
+def exists_of(counts, slots):
+    return tf.constant([[float(t < n) for t in range(slots)] for n in counts])
+
+
+def drawn_sizes(count, slots=8, **options):
+    covered = draw_covered(exists_of([count], slots), DRAWS, SEED, **options)
+    return covered.numpy()[0].sum(axis=-1)
+
+
+def expected_shares(count, full, nearly):
+    """P(k objects on the canvas), by hand, for k = 0..count."""
+    shares = np.zeros(count + 1)
+    shares[count] += full
+    for left in (1, 2, 3):
+        shares[max(count - left, 0)] += nearly / 3
+    shares[:count] += (1.0 - full - nearly) / count
+    return shares
+
+
+def test_only_existing_objects_are_covered():
+    exists = exists_of([0, 1, 3, 5], slots=5)
+    covered = draw_covered(exists, 200, SEED).numpy()
+    assert covered.shape == (4, 200, 5)
+    assert set(np.unique(covered)) <= {0.0, 1.0}
+    assert not (covered * (1.0 - exists.numpy()[:, np.newaxis])).any()
+
+
+@pytest.mark.parametrize("count", [2, 5, 7])
+def test_shares_of_full_and_nearly_full_canvases(count):
+    sizes = drawn_sizes(count)
+    shares = np.bincount(sizes.astype(int), minlength=count + 1) / DRAWS
+    expected = expected_shares(count, module.SHARE_FULL, module.SHARE_NEARLY_FULL)
+    np.testing.assert_allclose(shares, expected, atol=CLOSE)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_leave_one_leaves_one(count):
+    sizes = drawn_sizes(count, leave_one=True)
+    assert sizes.max() == count - 1
+    assert sizes.min() == 0
+
+
+def test_leave_one_with_no_object_covers_nothing():
+    assert not drawn_sizes(0, leave_one=True).any()
+
+
+def test_no_object_gives_blank_canvases():
+    assert not drawn_sizes(0).any()
+
+
+def test_large_objects_are_covered_more_often():
+    """Slots are sorted by area: the first ones are drawn first in some canvases."""
+    covered = draw_covered(exists_of([6], 8), DRAWS, SEED).numpy()[0]
+    rates = covered.mean(axis=0)[:6]
+    assert rates[0] > rates[-1] + 0.1
+    assert (np.diff(rates) < CLOSE).all()
+
+
+def test_every_object_is_left_uncovered_at_times():
+    covered = draw_covered(exists_of([6], 8), DRAWS, SEED).numpy()[0]
+    partly = covered[(covered.sum(axis=-1) > 0) & (covered.sum(axis=-1) < 6)]
+    assert (partly.mean(axis=0)[:6] < 0.95).all()
+    assert (partly.mean(axis=0)[:6] > 0.05).all()
+
+
+def test_draws_depend_on_the_seed_alone():
+    exists = exists_of([5, 3], 6)
+    first = draw_covered(exists, 16, SEED)
+    np.testing.assert_array_equal(first, draw_covered(exists, 16, SEED))
+    other = draw_covered(exists, 16, SEED + 1)
+    assert (first.numpy() != other.numpy()).any()
+    graph = tf.function(draw_covered)(exists, 16, SEED)
+    np.testing.assert_array_equal(first, graph)
+
+
+def random_labels(seed, batch=2, size=(9, 12), most=6):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, most + 1, (batch, *size)).astype(np.int32)
+
+
+def test_paint_equals_a_loop():
+    labels = random_labels(0)  # ids up to 6, of which 4 have a slot
+    covered = np.random.default_rng(1).integers(0, 2, (2, 3, 4)).astype(np.float32)
+    canvases = paint(tf.constant(labels), tf.constant(covered)).numpy()
+    assert canvases.shape == (6, 9, 12)
+    for b in range(2):
+        for k in range(3):
+            for y in range(9):
+                for x in range(12):
+                    i = labels[b, y, x]
+                    expected = covered[b, k, i - 1] if 1 <= i <= 4 else 0.0
+                    assert canvases[b * 3 + k, y, x] == expected
+
+
+def test_noise_takes_up_to_three_tenths_of_painted_pixels():
+    labels = tf.ones([1, 64, 64], tf.int32)
+    canvas = paint(labels, tf.ones([1, 1, 1]), noise_seed=SEED).numpy()
+    assert 0.7 <= canvas.min() < 0.71
+    assert 0.99 < canvas.max() <= 1.0
+    assert canvas.mean() == pytest.approx(0.85, abs=0.01)
+    blank = paint(labels, tf.zeros([1, 1, 1]), noise_seed=SEED).numpy()
+    assert not blank.any()
+
+
+def test_covered_objects_equals_a_loop_over_every_other_pixel():
+    rng = np.random.default_rng(2)
+    labels = random_labels(3, size=(16, 20))
+    canvases = rng.uniform(0, 1, (2, 3, 16, 20)).astype(np.float32)
+    found = covered_objects(tf.constant(canvases), tf.constant(labels), 4).numpy()
+    assert found.shape == (2, 3, 4)
+    for b in range(2):
+        for k in range(3):
+            for t in range(4):
+                on = area = 0
+                for y in range(0, 16, 2):
+                    for x in range(0, 20, 2):
+                        if labels[b, y, x] == t + 1:
+                            area += 1
+                            on += canvases[b, k, y, x] > 0.5
+                assert found[b, k, t] == (area > 0 and on >= 0.5 * area)
+
+
+def test_covered_objects_where_the_share_is_clear():
+    """A quarter on the canvas is not covered, three quarters are, at full resolution."""
+    labels = np.zeros((1, 32, 32), np.int32)
+    labels[0, 1:13, 1:13] = 1
+    labels[0, 15:27, 5:17] = 2
+    canvas = np.zeros((1, 1, 32, 32), np.float32)
+    canvas[0, 0, 1:13, 1:4] = 0.9  # 3 of 12 columns
+    canvas[0, 0, 15:27, 5:14] = 0.9  # 9 of 12
+    found = covered_objects(tf.constant(canvas), tf.constant(labels), 3)
+    np.testing.assert_array_equal(found[0, 0], [0.0, 1.0, 0.0])
+
+
+def test_painted_objects_are_found_covered():
+    labels = np.zeros((1, 32, 32), np.int32)
+    labels[0, 2:10, 3:9], labels[0, 12:20, 4:30], labels[0, 22:30, 6:20] = 3, 1, 2
+    covered = draw_covered(exists_of([3], 4), 20, SEED)
+    canvases = paint(tf.constant(labels), covered)[tf.newaxis]
+    found = covered_objects(canvases, tf.constant(labels), 4)
+    np.testing.assert_array_equal(found, covered)

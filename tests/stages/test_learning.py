@@ -1,0 +1,102 @@
+"""Every stage learns one batch by heart, and inference shows what training learned."""
+
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from keras_recattend import boxes, stages
+from keras_recattend.losses import soft_iou_matrix
+from keras_recattend.matching import hungarian_match
+from keras_recattend.model import RecurrentAttention
+from keras_recattend.training import make_optimizer
+from keras_recattend.truth import Truth
+
+STEPS = 40
+COUNTS = (3, 2)
+OPTIONS = {"learning_rate": 1e-2, "jitter": (0.0, 0.0), "clip_norm": 2.0}
+# (configuration, stage, its options, by how much the loss must fall)
+CASES = {
+    "box": (tiny.config, "box", {}, 1.0),
+    "unrolled box": (tiny.paper_config, "box", {"weight_decay": 0.0}, 0.1),
+    "segmentation": (tiny.config, "segmentation", {}, 0.4),
+    "own canvases": (tiny.config, "own_canvases", {}, 1.0),
+    "joint": (tiny.config, "joint", {"freeze_normalization": True}, 0.1),
+    "paper's joint": (tiny.paper_config, "joint", {"weight_decay": 0.0}, 0.1),
+}
+
+
+def trained(case):
+    """Return (model, batch, losses of the first and last steps, stage)."""
+    make, name, options, _ = CASES[case]
+    keras.utils.set_random_seed(0)
+    config = make(OPTIONS | options)
+    model = RecurrentAttention(config)
+    objective = stages.objective(name, config)
+    model.compile(make_optimizer(objective.stage), objective=objective)
+    batch = tiny.batch(COUNTS)
+    losses = []
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: losses.append(logs["loss"])
+    )
+    model.fit(
+        tiny.repeated(batch),
+        steps_per_epoch=STEPS // 8,
+        epochs=8,
+        callbacks=[keep],
+        shuffle=False,
+        verbose=0,
+    )
+    return model, batch, losses, objective
+
+
+def box_agreement(model, batch):
+    """IoU of the boxes of training mode with those of inference mode, on one canvas."""
+    blank = tf.zeros([2, *tiny.SIZE])
+    looks = []
+    for training in (True, False):
+        prepared = model.prepare(batch["image"], training=training)
+        box = model.look(prepared, blank, training=training)
+        looks.append(boxes.corners(box.center, box.size))
+    return boxes.box_iou(*looks).numpy()
+
+
+def segment_agreement(model, objective, batch):
+    """The segmentation's measure in training mode and in inference mode."""
+    return [
+        float(objective(model, batch, 0, training=training)[1]["patch_iou"])
+        for training in (True, False)
+    ]
+
+
+def loop_agreement(model, batch):
+    """The matched IoU of the loop's masks in training mode and in inference mode."""
+    padding = model.objective.stage.box_padding
+    truth = Truth.of_batch(batch, model.config.timespan, padding)
+    off = tf.zeros_like(truth.exists)
+    values = []
+    for training in (True, False):
+        prepared = model.prepare(batch["image"], training=training)
+        out = model.unroll(prepared, truth, (off, off), training=training)
+        iou = soft_iou_matrix(out["masks"], truth.masks)
+        match = hungarian_match(iou, truth.exists)
+        values.append(float(tf.reduce_sum(iou * match) / tf.reduce_sum(match)))
+    return values
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_stage_learns_one_batch(case):
+    began = time.time()
+    model, batch, losses, objective = trained(case)
+    print(case, losses, time.time() - began)
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0] - CASES[case][-1]
+    if objective.name in ("box", "own_canvases"):
+        print(box_agreement(model, batch))
+    if objective.name in ("segmentation", "own_canvases"):
+        print(segment_agreement(model, objective, batch))
+    if objective.name in ("joint",):
+        print(loop_agreement(model, batch))

@@ -1,0 +1,131 @@
+"""What all stages share: seeds, weight decay, the list of stages, sharpness."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from keras_recattend import stages
+from keras_recattend.model import RecurrentAttention
+from keras_recattend.stages.box import SHARP_FROM, BoxStage, sharpness_at
+from keras_recattend.stages.objective import kernel_decay, split_seed
+from keras_recattend.training import make_optimizer
+
+
+@pytest.fixture(scope="module")
+def model():
+    return RecurrentAttention(tiny.config())
+
+
+def test_every_stage_has_its_objective():
+    config = tiny.config()
+    for name in stages.STAGES:
+        objective = stages.objective(name, config, seed=7)
+        assert objective.name == name
+        assert objective.seed == 7
+        assert objective.stage is config.stages[name]
+        names = {"loss", *objective.terms, *objective.measures}
+        assert set(objective.trackers) == names
+
+
+def test_no_canvases_is_the_full_unroll():
+    unrolled = stages.objective("box", tiny.config({"canvases": 0}))
+    assert isinstance(unrolled, stages.UnrolledBoxStage)
+    assert isinstance(stages.objective("box", tiny.config()), BoxStage)
+
+
+@pytest.mark.parametrize("name", stages.STAGES)
+def test_stages_train_their_own_part(model, name):
+    objective = stages.objective(name, model.config)
+    trained = {v.path for v in objective.variables(model)}
+    of_part = {
+        "controller": {v.path for v in model.controller.trainable_variables},
+        "segmentation": {v.path for v in model.segmentation.trainable_variables},
+        "head": {v.path for v in model.box_head.trainable_variables},
+    }
+    with_box, with_segments = name != "segmentation", name != "box"
+    assert (of_part["controller"] | of_part["head"] <= trained) == with_box
+    assert (of_part["segmentation"] <= trained) == with_segments
+    assert (model.scoring.bias.path in trained) == with_box
+
+
+def test_box_stage_leaves_segmentation_as_it_is(model):
+    objective = stages.objective("box", model.config)
+    optimizer = make_optimizer(objective.stage)
+    model.compile(optimizer, objective=objective)
+    optimizer.build(objective.variables(model))
+    trained = {v.path for v in objective.variables(model)}
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    statistics = [v.numpy() for v in model.segmentation.non_trainable_variables]
+    model.train_step(tiny.batch((2, 1)))
+    for variable in model.trainable_variables:
+        if variable.path not in trained:
+            np.testing.assert_array_equal(before[variable.path], variable)
+    after = model.segmentation.non_trainable_variables
+    for old, variable in zip(statistics, after, strict=True):
+        np.testing.assert_array_equal(old, variable)
+
+
+def test_draws_depend_on_seed_and_step(model):
+    batch = tiny.batch((3, 3))
+
+    def loss(seed, step):
+        objective = stages.objective("segmentation", model.config, seed=seed)
+        return float(objective(model, batch, step, training=True)[0]["patch"])
+
+    assert loss(1, 5) == loss(1, 5)
+    assert loss(1, 5) != loss(1, 6)
+    assert loss(1, 5) != loss(2, 5)
+
+
+def test_any_seed_of_the_command_line_works(model):
+    """Training makes the stages' seeds as 1000 times its own and a bit."""
+    for seed in (0, 20_261_231 * 1000 + 3, (2**32 - 1) * 1000):
+        objective = stages.objective("segmentation", model.config, seed=seed)
+        terms, _ = objective(model, tiny.batch((1,)), 0, training=True)
+        assert np.isfinite(terms["patch"])
+
+
+def test_split_seeds_differ():
+    seeds = split_seed(tf.constant([0, 1]), 5).numpy()
+    assert seeds.shape == (5, 2)
+    assert len({tuple(seed) for seed in seeds}) == 5
+
+
+def test_kernel_decay_counts_kernels_alone(model):
+    wanted = 0.0
+    for variable in model.trainable_variables:
+        if "kernel" in variable.path.split("/")[-1]:
+            wanted += 0.5 * (variable.numpy().astype(np.float64) ** 2).sum()
+    assert wanted > 0
+    found = kernel_decay(model.trainable_variables)
+    assert float(found) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_decay_is_a_term_for_adam_alone(model):
+    batch = tiny.batch((2,))
+    for optimizer, weight in (("adam", 0.1), ("adamw", 0.1), ("adam", 0.0)):
+        config = tiny.config({"optimizer": optimizer, "weight_decay": weight})
+        objective = stages.objective("segmentation", config)
+        terms, _ = objective(model, batch, 0, training=False)
+        assert set(terms) == set(objective.terms)
+        assert ("decay" in terms) == (optimizer == "adam" and weight > 0)
+        if "decay" in terms:
+            decay = 0.1 * kernel_decay(model.segmentation.trainable_variables)
+            assert float(terms["decay"]) == pytest.approx(float(decay), rel=1e-6)
+
+
+def test_sharpness_rises_to_its_last_value():
+    assert float(sharpness_at(0.0, 10.0)) == 1.0
+    assert float(sharpness_at(SHARP_FROM / 2, 10.0)) == pytest.approx(5.5)
+    assert float(sharpness_at(SHARP_FROM, 10.0)) == pytest.approx(10.0)
+    assert float(sharpness_at(1.0, 10.0)) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("counts", [(2, 0), (0, 0)])
+def test_box_terms_are_finite_with_images_without_objects(model, counts):
+    objective = stages.objective("box", model.config)
+    for training in (True, False):
+        terms, measures = objective(model, tiny.batch(counts), 0, training=training)
+        for name, value in (terms | measures).items():
+            assert np.isfinite(value), name

@@ -1,0 +1,178 @@
+"""Rollouts of the model on its own output, and the canvases taken from them."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from keras_recattend.layers import Canvas
+from keras_recattend.model import RecurrentAttention, Segment
+from keras_recattend.stages import OwnCanvasesStage
+from keras_recattend.stages.objective import split_seed
+from keras_recattend.stages.own_canvases import rollout
+
+SEED = tf.constant([4, 9])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return RecurrentAttention(tiny.config())
+
+
+def exists_of(labels, slots=tiny.SLOTS):
+    ids = np.arange(1, slots + 1)[:, np.newaxis, np.newaxis]
+    there = (labels.numpy()[:, np.newaxis] == ids).any(axis=(2, 3))
+    return tf.constant(there.astype(np.float32))
+
+
+class Finder:
+    """In place of the model: finds at step t what `masks` [T, B, H, W] holds."""
+
+    def __init__(self, masks):
+        self.masks = tf.constant(masks, tf.float32)
+        self.canvas = Canvas()
+
+    def prepare(self, image, extra=None, training=False):
+        assert not training
+        return image
+
+    def find(self, prepared, canvas, step, refinements):
+        mask = self.masks[tf.minimum(step, self.masks.shape[0] - 1)]
+        size = tf.fill([mask.shape[0], 2], 8.0)
+        segment = Segment(size, size, None, None, None, mask)
+        return types.SimpleNamespace(), segment, tf.zeros(mask.shape[0])
+
+
+def painted(canvas, labels, i):
+    """Whether exactly the pixels of object i are on the canvas where it lies."""
+    return (canvas[labels == i] > 0.5).all()
+
+
+@pytest.mark.parametrize("counts", [(3, 1), (2, 0), (0, 0)])
+def test_rollout_starts_blank_and_grows(model, counts):
+    batch = tiny.batch(counts)
+    canvases = rollout(model, batch, exists_of(batch["labels"]), 0.1, SEED).numpy()
+    assert canvases.shape == (2, max(counts) + 1, *tiny.SIZE)
+    assert not canvases[:, 0].any()
+    assert (np.diff(canvases, axis=1) >= 0).all()
+    assert np.isfinite(canvases).all()
+    assert canvases.max() <= 1.0
+
+
+def test_rollout_has_no_gradient(model):
+    batch = tiny.batch((2, 1))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(
+            rollout(model, batch, exists_of(batch["labels"]), 0.1, SEED)
+        )
+    gradients = tape.gradient(total, model.trainable_variables)
+    assert all(gradient is None for gradient in gradients)
+
+
+def test_rollout_leaves_the_statistics_alone(model):
+    before = [v.numpy() for v in model.non_trainable_variables]
+    batch = tiny.batch((2, 1))
+    rollout(model, batch, exists_of(batch["labels"]), 0.1, SEED)
+    for old, variable in zip(before, model.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, variable)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stuck_steps_get_a_true_object_that_is_not_there_yet(seed):
+    """A model that finds nothing: every step draws one more object, each once."""
+    batch = tiny.batch((3, 1, 0), seed=seed)
+    labels = batch["labels"].numpy()
+    nothing = Finder(np.zeros((1, 3, *tiny.SIZE)))
+    exists = exists_of(batch["labels"])
+    canvases = rollout(nothing, batch, exists, 0.0, SEED + seed).numpy()
+    assert canvases.shape[1] == 4
+    for b, count in enumerate((3, 1, 0)):
+        for step in range(4):
+            on = [i for i in (1, 2, 3) if (canvases[b, step][labels[b] == i] > 0).any()]
+            assert len(on) == min(step, count)
+            expected = np.isin(labels[b], on)
+            np.testing.assert_array_equal(canvases[b, step], expected)
+
+
+def test_a_step_that_repeats_itself_is_stuck():
+    batch = tiny.batch((2,))
+    labels = batch["labels"].numpy()
+    first = (labels == 1).astype(np.float32)
+    again = Finder(first[np.newaxis])  # object 1 at every step
+    canvases = rollout(again, batch, exists_of(batch["labels"]), 0.0, SEED).numpy()
+    np.testing.assert_array_equal(canvases[0, 1], first[0])
+    np.testing.assert_array_equal(canvases[0, 2], labels[0] > 0)
+
+
+def test_what_the_model_finds_is_kept_mistakes_and_all():
+    batch = tiny.batch((2,))
+    wrong = np.zeros((2, 1, *tiny.SIZE), np.float32)
+    wrong[0, 0, :10, :10], wrong[1, 0, 15:25, 15:25] = 0.8, 0.6
+    canvases = rollout(Finder(wrong), batch, exists_of(batch["labels"]), 0.0, SEED)
+    np.testing.assert_array_equal(canvases[0, 1], wrong[0, 0])
+    np.testing.assert_array_equal(canvases[0, 2], wrong.max(axis=0)[0])
+
+
+def test_show_truth_replaces_what_was_found():
+    batch = tiny.batch((2,))
+    labels = batch["labels"].numpy()
+    wrong = Finder(np.ones((1, 1, *tiny.SIZE)))
+    canvases = rollout(wrong, batch, exists_of(batch["labels"]), 1.0, SEED).numpy()
+    np.testing.assert_array_equal(canvases[0, 2], labels[0] > 0)
+
+
+def stage_of(**options):
+    return OwnCanvasesStage(tiny.config({"canvases": 5, **options}))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_canvases_and_what_is_left_uncovered_agree(model, share):
+    stage = stage_of(true_canvases=share)
+    batch = tiny.batch((3, 1))
+    exists = exists_of(batch["labels"])
+    seeds = split_seed(SEED, 5)
+    canvases, uncovered = stage._canvases(model, batch, exists, seeds)
+    assert canvases.shape == (10, *tiny.SIZE)
+    assert uncovered.shape == (2, 5, tiny.SLOTS)
+    labels = batch["labels"].numpy()
+    for b in range(2):
+        for k in range(5):
+            canvas = canvases.numpy()[b * 5 + k]
+            if share == 1.0:
+                assert set(np.unique(canvas)) <= {0.0, 1.0}
+            for t in range(tiny.SLOTS):
+                left = float(uncovered[b, k, t])
+                if not exists[b, t]:
+                    assert left == 0.0
+                    continue
+                # Every other pixel decides: leave the middle ground open.
+                drawn = (canvas[labels[b] == t + 1] > 0.5).mean()
+                if drawn > 0.65:
+                    assert left == 0.0
+                elif drawn < 0.35:
+                    assert left == 1.0
+
+
+@pytest.mark.parametrize("counts", [(3, 0), (0, 0)])
+def test_terms_are_finite_with_images_without_objects(model, counts):
+    stage = stage_of()
+    terms, measures = stage(model, tiny.batch(counts), 3, training=True)
+    assert set(terms) == set(stage.terms)
+    for name, value in (terms | measures).items():
+        assert np.isfinite(value), name
+
+
+def test_ids_without_a_slot_are_ignored(model):
+    """More objects than the model has slots: the surplus is background."""
+    batch = tiny.batch((3, 2))
+    labels = batch["labels"].numpy()
+    labels[:, :4, :4] = tiny.SLOTS + 1
+    crowded = batch | {"labels": tf.constant(labels)}
+    labels[labels > tiny.SLOTS] = 0
+    plain = batch | {"labels": tf.constant(labels)}
+    stage = stage_of(true_canvases=1.0)
+    results = [stage(model, b, 0, training=False)[0] for b in (crowded, plain)]
+    for name in stage.terms:
+        np.testing.assert_allclose(results[0][name], results[1][name], rtol=1e-5)

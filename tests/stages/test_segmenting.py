@@ -1,0 +1,157 @@
+"""The segmentation stage: what is cut, and what is to be found in it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from keras_recattend.model import RecurrentAttention
+from keras_recattend.stages import SegmentationStage
+from keras_recattend.stages.segmenting import (
+    jitter_boxes,
+    segment_patches,
+    sequence_covered,
+)
+
+SEED = tf.constant([1, 2])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return RecurrentAttention(tiny.config())
+
+
+def test_no_jitter_keeps_the_boxes():
+    center = tf.constant([[10.0, 20.0], [3.0, 4.0]])
+    size = tf.constant([[5.0, 6.0], [7.0, 8.0]])
+    moved = jitter_boxes(center, size, (0.0, 0.0), SEED)
+    np.testing.assert_array_equal(moved[0], center)
+    np.testing.assert_array_equal(moved[1], size)
+
+
+def test_jitter_is_a_share_of_the_size():
+    center = tf.fill([20_000, 2], 50.0)
+    size = tf.tile([[10.0, 40.0]], [20_000, 1])
+    moved, grown = jitter_boxes(center, size, (0.1, 0.2), SEED)
+    shift = (moved.numpy() - 50.0) / [10.0, 40.0]
+    np.testing.assert_allclose(shift.mean(axis=0), 0.0, atol=0.01)
+    np.testing.assert_allclose(shift.std(axis=0), 0.1, rtol=0.05)
+    growth = np.log(grown.numpy() / [10.0, 40.0])
+    np.testing.assert_allclose(growth.std(axis=0), 0.2, rtol=0.05)
+    assert np.corrcoef(shift[:, 0], growth[:, 0])[0, 1] == pytest.approx(0, abs=0.05)
+    _, wild = jitter_boxes(center, size, (0.0, 5.0), SEED)
+    assert np.exp(-0.701) < (wild.numpy() / [10.0, 40.0]).min()
+    assert (wild.numpy() / [10.0, 40.0]).max() < np.exp(0.701)
+
+
+def test_sequence_covers_what_comes_before():
+    exists = tf.constant([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    covered, index = sequence_covered(exists)
+    for b in range(2):
+        for t in range(4):
+            assert int(index[b, t]) == t
+            for other in range(4):
+                expected = float(other < t) * float(exists[b, other])
+                assert float(covered[b, t, other]) == expected
+
+
+def gaussian_mean(mask, center, size, length):
+    """Each cell of the patch as a Gaussian mean of the mask's pixels."""
+    patch = np.zeros(length)
+    weights = []
+    for axis in (0, 1):
+        spacing = size[axis] / length[axis]
+        rows = []
+        for i in range(length[axis]):
+            mean = center[axis] + spacing * (i - (length[axis] - 1) / 2)
+            deviation = max(0.5 * spacing, 0.5)
+            pixels = np.arange(mask.shape[axis])
+            value = np.exp(-0.5 * ((pixels - mean) / deviation) ** 2)
+            rows.append(value / max(value.sum(), 1e-3))
+        weights.append(rows)
+    for i in range(length[0]):
+        for j in range(length[1]):
+            patch[i, j] = weights[0][i] @ mask @ weights[1][j]
+    return patch
+
+
+def test_target_is_the_objects_mask_in_the_patch(model):
+    batch = tiny.batch((3, 2))
+    index = [2, 0, 1, 1]  # two canvases an image
+    center = np.array([[12.0, 14], [20, 9], [16, 16], [15, 18]], np.float32)
+    size = np.array([[14.0, 16], [18, 12], [20, 20], [16, 16]], np.float32)
+    canvases = tf.zeros([4, *tiny.SIZE])
+    logits, target, features = segment_patches(
+        model,
+        batch,
+        canvases,
+        tf.constant(center),
+        tf.constant(size),
+        tf.constant(index),
+        False,
+    )
+    assert logits.shape == target.shape == (4, 16, 16)
+    assert features.shape[0] == 4
+    for n in range(4):
+        mask = batch["labels"].numpy()[n // 2] == index[n] + 1
+        expected = gaussian_mean(mask, center[n], size[n], (16, 16))
+        np.testing.assert_allclose(target[n], expected, atol=2e-3)
+
+
+def test_patch_shows_the_image_and_its_own_canvas(model, monkeypatch):
+    """The network gets the patch's picture and canvas, in this order."""
+    seen = []
+    network = model.segmentation.call
+
+    def spy(patch, **options):
+        seen.append(patch.numpy())
+        return network(patch, **options)
+
+    monkeypatch.setattr(model.segmentation, "call", spy)
+    batch = {
+        "image": tf.ones([1, *tiny.SIZE, 3]) * [0.2, 0.4, 0.6],
+        "labels": tf.ones([1, *tiny.SIZE], tf.int32),
+    }
+    canvases = tf.stack([tf.zeros(tiny.SIZE), tf.ones(tiny.SIZE)])
+    middle = tf.constant([[15.5, 15.5]] * 2), tf.constant([[12.0, 12.0]] * 2)
+    segment_patches(model, batch, canvases, *middle, tf.constant([0, 0]), False)
+    for n, canvas in ((0, 0.0), (1, 1.0)):
+        cell = seen[0][n, 8, 8]
+        np.testing.assert_allclose(cell, [0.2, 0.4, 0.6, canvas], atol=2e-3)
+
+
+@pytest.mark.parametrize("canvases", [2, 0], ids=["random canvases", "sequence"])
+@pytest.mark.parametrize("counts", [(3, 0), (0, 0)])
+def test_images_without_objects_cost_nothing(model, canvases, counts):
+    config = tiny.config({"canvases": canvases})
+    stage = SegmentationStage(config)
+    terms, measures = stage(model, tiny.batch(counts), 0, training=True)
+    assert np.isfinite(terms["patch"])
+    assert np.isfinite(measures["patch_iou"])
+    if not any(counts):
+        assert float(terms["patch"]) == 0.0
+
+
+def test_validation_cuts_the_true_box_without_jitter(model, monkeypatch):
+    """... and pads it as inference does."""
+    config = tiny.config({"canvases": 0, "jitter": (0.3, 0.3)})
+    batch = tiny.batch((3, 1))
+    cuts = []
+
+    def filters(center, size, variance, original=model.filters.call):
+        cuts.append((center.numpy(), size.numpy()))
+        return original(center, size, variance)
+
+    monkeypatch.setattr(model.filters, "call", filters)
+    SegmentationStage(config)(model, batch, 0, training=False)
+    center, size = cuts[0]
+    labels = batch["labels"].numpy()
+    for n, (b, t) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0)]):
+        rows, columns = np.nonzero(labels[b] == t + 1)
+        n = n if b == 0 else tiny.SLOTS + t
+        for axis, places in ((0, rows), (1, columns)):
+            middle = (places.min() + places.max()) / 2
+            # A pixel reaches half a pixel around its centre.
+            extent = (places.max() - places.min() + 1) * config.segmentation.padding
+            assert center[n, axis] == pytest.approx(middle)
+            assert size[n, axis] == pytest.approx(extent, rel=1e-5)

@@ -1,0 +1,49 @@
+"""True boxes against the authors' code (targets.npz, box_*)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from golden_weights import assert_close
+from test_golden_gaussian import encode, linear_head, raw_outputs
+
+from keras_recattend.boxes import filled_boxes, mask_boxes, pad_boxes
+from keras_recattend.truth import Truth
+
+
+@pytest.mark.golden("targets", "box_")
+def test_true_boxes(case):
+    masks = tf.constant(case["masks"])
+    image_size = masks.shape[2:]
+    patch_size = tuple(int(n) for n in case["patch_height_width"])
+    exists = tf.cast(tf.reduce_any(masks > 0, axis=[-2, -1]), tf.float32)
+    low, high = mask_boxes(masks)
+    padding = (float(case["padding_ratio"]), float(case["min_padding"]))
+    shift = float(case["center_shift_ratio"])
+    low, high = pad_boxes(low, high, *padding, exists, shift)
+    center, size = (low + high) / 2, high - low
+    with np.errstate(divide="ignore"):  # boxes of size 0 have infinite logs
+        normalized = encode(center.numpy(), size.numpy(), image_size)
+        area = np.prod(size.numpy(), axis=-1)
+        log_gamma = np.log(np.prod(patch_size) / area)
+    decoded = linear_head(image_size, patch_size).decode(raw_outputs(*normalized))
+    got = {
+        "box_top_left": low,
+        "box_bottom_right": high,
+        "box_center": center,
+        "box_size": size,
+        "box_mask": filled_boxes(low, high, exists, image_size),
+        "log_variance_normalized": decoded.log_variance,
+        "log_gamma_normalized": log_gamma,
+        "center_normalized": normalized[0],
+        "log_size_normalized": normalized[1],
+    }
+    inputs = {"masks", "padding_ratio", "min_padding", "center_shift_ratio"}
+    assert set(got) == set(case) - inputs - {"patch_height_width"}
+    for name, value in got.items():
+        assert_close(value, case[name], name)
+    # And so does the class that training uses; it shifts none.
+    if case["center_shift_ratio"] == 0.0:
+        truth = Truth.of_masks(masks, padding)
+        assert_close(truth.exists, exists.numpy(), "exists")
+        assert_close(truth.center, case["box_center"], "box_center")
+        assert_close(truth.size, case["box_size"], "box_size")
