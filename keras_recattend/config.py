@@ -90,8 +90,8 @@ class BoxNetwork:
         glimpses, lstm_units, mlp_units: the glimpse LSTM and its attention MLP.
         heat_map: predict per cell "center of an object that is not on the canvas"
             and that object's box; guides the attention and carries the box.
-        sharpness: factor on the logits of the last read, reached at the end of the
-            box stage and used in inference (1 = the paper's soft attention).
+        sharpness: factor on the logits of the last read, with a heat map (1 = soft
+            attention, a mean of places).
         variance: "size" (variance from the box size, CVPPP) or "predicted".
         patch_gamma, mask_gamma: log gamma as fixed number, or None = predicted.
     """

@@ -208,14 +208,12 @@ class RecurrentAttention(keras.Model):
         features = self.controller.prepare(image, extra, training=training)
         return Prepared(image, extra, features)
 
-    def look(
-        self, prepared, canvas, step=0, training=False, sharpness=None, blocked=None
-    ):
+    def look(self, prepared, canvas, step=0, training=False, blocked=None):
         """Return the `Box` of the next object for canvases [N, H, W] (eq. 3-10)."""
         u = self.controller(prepared.features, canvas, step=step, training=training)
-        if sharpness is None:
-            sharpness = self.config.box_network.sharpness
-        return self.box_head(u, sharpness=sharpness, blocked=blocked)
+        return self.box_head(
+            u, sharpness=self.config.box_network.sharpness, blocked=blocked
+        )
 
     def segment(self, prepared, canvas, box, center, size, step=0, training=False):
         """Cut the box, segment it, and paste the mask back (eq. 11-19).

@@ -170,9 +170,8 @@ class LateCanvasController(keras.layers.Layer):
         x = tf.cast(x, self.compute_dtype)
         x = self.trunk(_fold(x, self.space_to_depth), training=training)[-1]
         if self.context_depths:
-            half = self.context(tf.nn.max_pool2d(x, 2, 2, "SAME"), training=training)[
-                -1
-            ]
+            half = tf.nn.max_pool2d(x, 2, 2, "SAME")
+            half = self.context(half, training=training)[-1]
             up = tf.nn.depth_to_space(self.context_up(half), 2)
             x = tf.concat([x, tf.nn.relu(up)], axis=-1)
         return (self.image_joint(x),)

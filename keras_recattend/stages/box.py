@@ -12,6 +12,7 @@ from keras_recattend.truth import Truth
 
 __all__ = ["BoxStage", "UnrolledBoxStage"]
 
+
 def box_variables(model):
     """The box network's variables, and the score's that need no segmentation."""
     return [
