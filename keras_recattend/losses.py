@@ -79,7 +79,7 @@ def score_bounds(scores):
 
 
 def monotonic_score_loss(scores, target):
-    """Return eq. 27: targets 1 against the least score so far, 0 against the greatest after.
+    """Return eq. 27: targets 1 against the least score so far, 0 the greatest to come.
 
     `mean over B, T of -s* log(min_{t'<=t} s_t') - (1 - s*) log(1 - max_{t'>=t} s_t')`
 
@@ -102,8 +102,8 @@ def smooth_l1(difference, beta):
 def focal_heat_loss(logits, target):
     """Return the penalty-reduced focal loss of a centre heat map (CornerNet, eq. 1).
 
-    `-(1 - p)^2 log p` at centres (target 1), `-(1 - target)^4 p^2 log(1 - p)` elsewhere,
-    divided by the number of centres (at least 1) of each map.
+    `-(1 - p)^2 log p` at centres (target 1), `-(1 - target)^4 p^2 log(1 - p)`
+    elsewhere, divided by the number of centres (at least 1) of each map.
 
     Args:
         logits: [N, P]. target: [N, P], 1 at centres and falling to 0 around them.

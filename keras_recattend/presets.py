@@ -1,5 +1,7 @@
 """The named configurations. A preset says what it expects to cost and to reach."""
 
+import dataclasses
+
 from keras_recattend.config import (
     Augmentation,
     BoxNetwork,
@@ -25,7 +27,6 @@ def of_dataset(dataset):
     return dataset if dataset in PRESETS else "leaves"
 
 
-# The wide jitter of true boxes, and the tight boxes that go with it, are the trials'.
 _ROSETTE = Augmentation(
     flip_vertical=True,
     flip_horizontal=True,
@@ -53,9 +54,9 @@ def cvppp():
             pools=(1, 2, 1, 2, 1, 1),
             context_depths=(96, 96, 96),
             feature_depth=64,
-            canvas_depth=48,
+            canvas_depth=32,
             joint_layers=3,
-            lstm_units=128,
+            lstm_units=112,
             mlp_units=64,
             heat_map=True,
             sharpness=10.0,
@@ -71,18 +72,19 @@ def cvppp():
             padding=1.3,
         ),
         inference=Inference(refinements=2, inhibition=True, zoom=1.7, min_area=25),
-        augmentation=_ROSETTE,
+        # Up to the size at which the second pass sees small plants.
+        augmentation=dataclasses.replace(_ROSETTE, scale=(0.8, 1.6)),
         stages={
-            "box": Stage(steps=2000, share=0.36, learning_rate=2e-3),
-            "segmentation": Stage(
-                steps=2500, share=0.2, learning_rate=2e-3, steps_per_epoch=100
-            ),
+            "box": Stage(steps=3000, share=0.36),
+            "segmentation": Stage(steps=4000, share=0.22, steps_per_epoch=100),
             "own_canvases": Stage(
-                steps=900,
-                share=0.38,
-                learning_rate=7e-4,
+                steps=800,
+                share=0.36,
+                learning_rate=4e-4,
                 canvases=8,
                 jitter=(0.03, 0.08),
+                steps_per_epoch=25,
+                validate_every=4,
             ),
             "joint": Stage(
                 steps=60,
@@ -135,14 +137,19 @@ def leaves():
         inference=Inference(refinements=1, inhibition=True, min_area=10),
         augmentation=_ROSETTE,
         stages={
-            "box": Stage(steps=600, share=0.4),
-            "segmentation": Stage(steps=700, share=0.25),
+            "box": Stage(steps=800, share=0.36),
+            "segmentation": Stage(steps=1000, share=0.36),
             "own_canvases": Stage(
-                steps=250, share=0.3, learning_rate=1e-3, jitter=(0.03, 0.08)
+                steps=200,
+                share=0.22,
+                learning_rate=3e-4,
+                jitter=(0.03, 0.08),
+                steps_per_epoch=25,
+                validate_every=4,
             ),
             "joint": Stage(
                 steps=20,
-                share=0.05,
+                share=0.06,
                 batch_size=4,
                 learning_rate=5e-5,
                 steps_per_epoch=10,

@@ -11,32 +11,25 @@ from keras_recattend.model import RecurrentAttention
 from keras_recattend.truth import Truth
 
 
-def cases():
-    """Both tiny configs, the paper's with extra channels as well."""
-    extra = {"extra_channels": 9}
-    return [("paper", {}), ("paper", extra), ("heat", {}), ("heat", extra)]
+def make(name, with_extra):
+    """Return (model, images, extra channels or None) of a tiny config."""
+    if not with_extra:
+        model = build(CONFIGS[name]())
+        return model, tf.constant(images(model.config, 3)), None
+    model = build(CONFIGS[name](extra_channels=9))
+    size = (3, *model.config.image_size, 9)
+    extra = np.random.default_rng(5).uniform(size=size).astype(np.float32)
+    return model, tf.constant(images(model.config, 3)), tf.constant(extra)
 
 
-@pytest.fixture(params=cases(), ids=lambda case: case[0] + "_extra" * bool(case[1]))
+@pytest.fixture(params=[("paper", True), ("heat", False)], ids=lambda case: case[0])
 def tiny(request):
-    """(model, images, extra channels or None)."""
-    name, changes = request.param
-    model = build(CONFIGS[name](**changes))
-    extra = None
-    if changes:
-        random = np.random.default_rng(5)
-        size = (3, *model.config.image_size, 9)
-        extra = tf.constant(random.uniform(size=size).astype(np.float32))
-    return model, tf.constant(images(model.config, 3)), extra
+    """(model, images, extra channels or None), the paper's form and ours."""
+    return make(*request.param)
 
 
 def set_threshold(model, threshold):
     model.config = model.config.replace(inference={"score_threshold": threshold})
-
-
-def between(scores, stops):
-    """Return a threshold at which image b's sequence ends at step stops(b)."""
-    return stops
 
 
 def stop_steps(scores, threshold):
@@ -161,8 +154,10 @@ def test_a_threshold_that_all_or_none_pass(threshold):
         np.testing.assert_array_equal(out["steps"], [4, 4])
 
 
-def test_call_takes_images_or_a_dict(tiny):
-    model, image, extra = tiny
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("with_extra", [False, True])
+def test_call_takes_images_or_a_dict(name, with_extra):
+    model, image, extra = make(name, with_extra)
     inputs = image if extra is None else {"image": image, "extra": extra}
     out = model(inputs)
     expected = model.infer(image, extra)
@@ -314,9 +309,19 @@ def test_an_untrained_model_gives_finite_numbers(name):
         assert np.isfinite(value).all(), key
 
 
-def test_weights_have_different_paths():
-    """Weight decay and the optimisers choose weights by path."""
-    model = build(CONFIGS["heat"](), spread=False)
-    paths = [v.path for v in model.weights]
-    assert len(set(map(id, model.weights))) == len(paths)
-    assert all("/" in path for path in paths)
+@pytest.fixture
+def mixed_precision():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.usefixtures("mixed_precision")
+@pytest.mark.parametrize("name", CONFIGS)
+def test_mixed_precision_gives_finite_float32(name):
+    model = build(CONFIGS[name](), spread=False)
+    assert model.controller.compute_dtype == "float16"
+    out = model.infer(tf.constant(images(model.config, 2)), stop=False)
+    for key in ("masks", "scores", "boxes", "patches", "canvas"):
+        assert out[key].dtype == tf.float32, key
+        assert np.isfinite(out[key]).all(), key

@@ -384,7 +384,7 @@ class HeatMapHead(keras.layers.Layer):
         )
 
     def _readable(self, feature_map, heat, cells):
-        """What a glimpse reads of every cell: map, place, heat and box, [N, P, L + 7]."""
+        """What a glimpse reads of each cell: map, place, heat, box, [N, P, L + 7]."""
         extent = tf.constant(self.image_size, tf.float32)
         place = self.cell_centers() / extent - 0.5
         return tf.concat(

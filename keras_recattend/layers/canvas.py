@@ -21,6 +21,16 @@ class Canvas(keras.layers.Layer):
         c_t, float32 [B, H, W].
     """
 
+    def __init__(self, **kwargs):
+        # Float32 under mixed precision: the filters that read the canvas are.
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("dtype", None)
+        return config
+
     def blank(self, batch_size, image_size):
         """Return c_0, zeros [B, H, W]."""
         return tf.zeros([batch_size, *image_size], tf.float32)

@@ -34,7 +34,7 @@ class Controller(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="stack",
         )
-        self.canvas = Canvas(dtype=self.dtype_policy, name="canvas")
+        self.canvas = Canvas(name="canvas")
 
     def build(self, image_shape, extra_channels=0):
         batch, height, width, channels = image_shape

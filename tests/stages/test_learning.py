@@ -1,7 +1,5 @@
 """Every stage learns one batch by heart, and inference shows what training learned."""
 
-import time
-
 import keras
 import numpy as np
 import pytest
@@ -15,19 +13,19 @@ from keras_recattend.model import RecurrentAttention
 from keras_recattend.training import make_optimizer
 from keras_recattend.truth import Truth
 
-STEPS = 40
-SETTLING=40
+EPOCHS, STEPS = 6, 6
+# Steps after which the moving statistics have forgotten (0.9^40 = 1.5%).
+SETTLING = 40
 COUNTS = (3, 2)
-OPTIONS = {"learning_rate": 1e-2, "jitter": (0.0, 0.0), "clip_norm": 2.0}
+OPTIONS = {"learning_rate": 1e-2, "jitter": (0.0, 0.0)}
 # (configuration, stage, its options, by how much the loss must fall)
 CASES = {
     "box": (tiny.config, "box", {}, 1.0),
-    "unrolled box": (tiny.paper_config, "box", {"weight_decay": 0.0}, 0.1),
+    "unrolled box": (tiny.paper_config, "box", {"weight_decay": 0.0}, 0.2),
     "segmentation": (tiny.config, "segmentation", {}, 0.4),
     "own canvases": (tiny.config, "own_canvases", {}, 1.0),
-    "joint": (tiny.config, "joint", {"freeze_normalization": True}, 0.1),
-    "joint u": (tiny.config, "joint", {"freeze_normalization": False}, 0.1),
-    "paper's joint": (tiny.paper_config, "joint", {"weight_decay": 0.0}, 0.1),
+    "joint": (tiny.config, "joint", {"freeze_normalization": True}, 0.2),
+    "the paper's joint": (tiny.paper_config, "joint", {"weight_decay": 0.0}, 0.2),
 }
 
 
@@ -46,8 +44,8 @@ def trained(case):
     )
     model.fit(
         tiny.repeated(batch),
-        steps_per_epoch=STEPS // 8,
-        epochs=8,
+        steps_per_epoch=STEPS,
+        epochs=EPOCHS,
         callbacks=[keep],
         shuffle=False,
         verbose=0,
@@ -95,18 +93,28 @@ def settle(model, batch):
     model.fit(tiny.repeated(batch), steps_per_epoch=SETTLING, shuffle=False, verbose=0)
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("joint",)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES],
+)
 def test_a_stage_learns_one_batch(case):
-    began = time.time()
+    """... and a model at rest gives in inference what it gives in training.
+
+    After steps with a learning rate of 0, which move the statistics alone. A model
+    that scores well in training mode and collapses in inference mode is a defect.
+    """
     model, batch, losses, objective = trained(case)
-    print(case, losses, time.time() - began)
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - CASES[case][-1]
-    for i in range(2):
-        if objective.name in ("box", "own_canvases"):
-            print(box_agreement(model, batch))
-        if objective.name in ("segmentation", "own_canvases"):
-            print(segment_agreement(model, objective, batch))
-        if objective.name in ("joint",):
-            print(loop_agreement(model, batch))
-        settle(model, batch)
+    settle(model, batch)
+    if objective.name in ("box", "own_canvases"):
+        assert box_agreement(model, batch).min() > 0.9
+    if objective.name in ("segmentation", "own_canvases"):
+        training, inference = segment_agreement(model, objective, batch)
+        assert inference == pytest.approx(training, abs=0.1)
+    if objective.name == "joint":
+        training, inference = loop_agreement(model, batch)
+        assert inference > training - 0.1
