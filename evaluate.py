@@ -9,20 +9,17 @@ PNGs in labels/ and, with --overlays N, a picture that shows N images as input, 
 and prediction side by side.
 """
 
-import argparse
 import logging
 from pathlib import Path
 
-from keras_recattend.errors import UserError, run_command
+from keras_recattend.errors import Parser, UserError, run_command
 
 _LOG = logging.getLogger("evaluate")
 SPLITS = ("train", "val", "test", "all")
 
 
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--run", help="a run folder of train.py")
     what.add_argument("--weights", help="name of shipped weights, or a run folder")

@@ -16,7 +16,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from keras_recattend.errors import UserError, run_command
+from keras_recattend.errors import Parser, UserError, run_command
 
 _LOG = logging.getLogger("train")
 
@@ -25,9 +25,7 @@ def parse(arguments=None):
     from datasets.catalog import DATASETS
     from keras_recattend.stages import STAGES
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     data = parser.add_argument_group("data")
     data.add_argument("--dataset", default="leaves", help=", ".join(DATASETS))
     data.add_argument("--data-dir", help="the raw benchmark's folder")

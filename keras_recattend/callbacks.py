@@ -101,7 +101,7 @@ class Progress(keras.callbacks.Callback):
             total=100,
             disable=not self.bar,
             dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}",
+            bar_format="{desc} {percentage:3.0f}%|{bar:20}|{elapsed} {postfix}",
         )
 
     def on_train_batch_end(self, batch, logs=None):

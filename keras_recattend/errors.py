@@ -1,9 +1,12 @@
 """Mistakes that the user can mend, and how a command line tells them."""
 
+import argparse
 import logging
 import sys
 
-__all__ = ["UserError", "run_command"]
+from keras_recattend.config import near_names
+
+__all__ = ["Parser", "UserError", "run_command"]
 
 
 class UserError(ValueError):
@@ -11,6 +14,25 @@ class UserError(ValueError):
 
     The message says what was expected, what came and what to do.
     """
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that shows a module's docstring and names near options."""
+
+    def __init__(self, description):
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def parse_args(self, args=None, namespace=None):
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            known = [name for name in self._option_string_actions if name[:2] == "--"]
+            name = unknown[0].split("=")[0]
+            self.error(f"there is no option {name}.{near_names(name, known)}")
+        return options
 
 
 def run_command(main, *user_errors):

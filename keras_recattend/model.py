@@ -106,6 +106,8 @@ class RecurrentAttention(keras.Model):
     supports_jit = False
 
     def __init__(self, config, **kwargs):
+        # Images stay float32 under mixed precision; the convolutions cast them.
+        kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         self.config = config
         network, segmentation = config.box_network, config.segmentation
@@ -474,7 +476,7 @@ class RecurrentAttention(keras.Model):
         return {name: _time_second(a.stack()) for name, a in arrays.items()}
 
     def _mix_boxes(self, box, truth, greedy, use_truth):
-        """The box to cut: the prediction, or the matched truth where the switch says."""
+        """The box to cut: the prediction, or the matched truth by the switch."""
         use_truth = use_truth[:, tf.newaxis]
         center = tf.einsum("bt,btc->bc", greedy, truth.center)
         size = tf.einsum("bt,btc->bc", greedy, truth.size)
@@ -503,7 +505,7 @@ class RecurrentAttention(keras.Model):
 
     @property
     def metrics(self):
-        """The running means of the objective's numbers; Keras resets them each epoch."""
+        """Running means of the objective's numbers; Keras resets them each epoch."""
         return list(self.objective.trackers.values()) if self.objective else []
 
     def train_step(self, batch):

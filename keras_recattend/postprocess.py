@@ -126,7 +126,7 @@ def label_map_of_masks(masks, scores, shape, threshold, min_area=0, bilateral=Fa
 
 
 def _write_filter(low, high, length, extent):
-    """One axis' write filter, for the image's pixels inside the box (see gaussian.py)."""
+    """One axis' write filter for the image's pixels inside the box (gaussian.py)."""
     first = int(np.clip(np.ceil(low), 0, extent))
     last = int(np.clip(np.floor(high) + 1, first, extent))
     size, center = high - low, (low + high) / 2

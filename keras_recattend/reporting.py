@@ -1,4 +1,4 @@
-"""Scores of a split on disk: metrics.json, one CSV row an image, label maps, pictures."""
+"""Scores of a split on disk: metrics, one CSV row an image, label maps, pictures."""
 
 import logging
 import os

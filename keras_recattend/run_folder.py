@@ -72,14 +72,14 @@ class RunFolder:
         return self.path / "state" / "training.npz"
 
     def create(self, config, **about):
-        """Make the folder and write `config.json`; `about` says how the run was asked.
+        """Make the folder and write `config.json`; `about` says how it was asked for.
 
         Raises:
             RunError: the folder exists and is not empty.
         """
         if self.path.exists() and any(self.path.iterdir()):
             raise RunError(
-                f"The run folder {self.path} exists already. Go on with it by --resume, "
+                f"The run folder {self.path} exists already. Go on with --resume, "
                 "or name another one with --run-dir."
             )
         self.path.mkdir(parents=True, exist_ok=True)

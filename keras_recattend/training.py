@@ -15,6 +15,7 @@ from keras_recattend.callbacks import (
     StopOnSignal,
     Validation,
 )
+from keras_recattend.memory import check_memory
 from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.schedules import Clock
 
@@ -89,13 +90,14 @@ class Training:
             RunError: nothing to resume from.
         """
         config = self.model.config
+        for name in names or ():
+            if name not in config.stages:
+                raise RunError(
+                    f"The preset {config.name} has no stage {name!r}; it has "
+                    f"{', '.join(config.stages)}."
+                )
         names = [n for n in stages.STAGES if n in (names or config.stages)]
-        unknown = [n for n in names if n not in config.stages]
-        if unknown:
-            raise RunError(
-                f"The preset {config.name} has no stage {unknown[0]!r}; it has "
-                f"{', '.join(config.stages)}."
-            )
+        check_memory(config, names)
         state = self._state() if resume else {}
         done = state.get("done", [])
         best = state.get("best")

@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from keras_recattend import boxes
 from keras_recattend.losses import matched_iou_loss, monotonic_score_loss
 from keras_recattend.matching import hungarian_match
 from keras_recattend.stages import looking
@@ -36,10 +35,7 @@ class BoxStage(Objective):
     def evaluate(self, model, batch, step, seed, training):
         seeds = split_seed(seed, 2)
         labels = batch["labels"]
-        low, high, area = boxes.label_boxes(labels, self.config.max_instances)
-        low, high = boxes.pad_boxes(low, high, *self.stage.box_padding)
-        center, size = (low + high) / 2.0, high - low
-        exists = tf.cast(area > 0, tf.float32)
+        center, size, exists = self.true_boxes(labels)
         covered = draw_covered(exists, self.stage.canvases, seeds[0])
         canvases = paint(labels, covered, noise_seed=seeds[1])
         uncovered = exists[:, tf.newaxis] - covered

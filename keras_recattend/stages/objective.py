@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_recattend import boxes
+
 __all__ = ["Objective", "kernel_decay", "split_seed"]
 
 
@@ -63,6 +65,16 @@ class Objective:
             variables = self.variables(model)
             terms["decay"] = self.stage.weight_decay * kernel_decay(variables)
         return terms, measures
+
+    def true_boxes(self, labels):
+        """Return (center, size, exists) of all objects: [B, T, 2] twice and [B, T].
+
+        Args:
+            labels: int32 [B, H, W]. Boxes are padded as the stage says.
+        """
+        low, high, area = boxes.label_boxes(labels, self.config.max_instances)
+        low, high = boxes.pad_boxes(low, high, *self.stage.box_padding, area > 0)
+        return (low + high) / 2.0, high - low, tf.cast(area > 0, tf.float32)
 
     def evaluate(self, model, batch, step, seed, training):
         raise NotImplementedError

@@ -6,7 +6,6 @@ mistakes; then an ordinary step trains on some of them.
 
 import tensorflow as tf
 
-from keras_recattend import boxes
 from keras_recattend.losses import patch_loss, soft_iou
 from keras_recattend.model import LEAST_NEW_SHARE
 from keras_recattend.stages import looking
@@ -32,10 +31,7 @@ class OwnCanvasesStage(Objective):
     def evaluate(self, model, batch, step, seed, training):
         seeds = split_seed(seed, 5)
         labels, slots = batch["labels"], self.config.max_instances
-        low, high, area = boxes.label_boxes(labels, slots)
-        low, high = boxes.pad_boxes(low, high, *self.stage.box_padding)
-        center, size = (low + high) / 2.0, high - low
-        exists = tf.cast(area > 0, tf.float32)
+        center, size, exists = self.true_boxes(labels)
         canvases, uncovered = self._canvases(model, batch, exists, seeds)
         norm = training and not self.stage.freeze_normalization
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)

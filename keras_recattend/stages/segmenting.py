@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from keras_recattend import boxes
 from keras_recattend.layers.gaussian import extract
 from keras_recattend.losses import patch_loss, soft_iou
 from keras_recattend.stages.canvases import draw_covered, paint
@@ -28,9 +27,7 @@ class SegmentationStage(Objective):
     def evaluate(self, model, batch, step, seed, training):
         seeds = split_seed(seed, 4)
         labels = batch["labels"]
-        low, high, area = boxes.label_boxes(labels, self.config.max_instances)
-        low, high = boxes.pad_boxes(low, high, *self.stage.box_padding)
-        exists = tf.cast(area > 0, tf.float32)
+        centers, sizes, exists = self.true_boxes(labels)
         if self.stage.canvases:
             covered = draw_covered(
                 exists, self.stage.canvases, seeds[0], leave_one=True
@@ -46,7 +43,7 @@ class SegmentationStage(Objective):
             chosen = tf.gather(values, index, batch_dims=1)
             return tf.reshape(chosen, [-1, *values.shape[2:]])
 
-        center, size = of_target((low + high) / 2.0), of_target(high - low)
+        center, size = of_target(centers), of_target(sizes)
         if training:
             center, size = jitter_boxes(center, size, self.stage.jitter, seeds[3])
         size *= self.config.segmentation.padding if model.is_normalized else 1.0

@@ -170,9 +170,7 @@ def scene():
     center = tf.constant([[[20.0, 16.0], [44.0, 47.0]], [[0.5, 0.5], [0.5, 0.5]]])
     size = tf.constant([[[18.0, 14.0], [12.0, 20.0]], [[1.0, 1.0], [1.0, 1.0]]])
     exists = tf.constant([[1.0, 1.0], [0.0, 0.0]])
-    uncovered = tf.constant(
-        [[[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0]] * 3]
-    )
+    uncovered = tf.constant([[[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0]] * 3])
     return center, size, exists, uncovered
 
 

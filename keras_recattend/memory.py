@@ -1,0 +1,58 @@
+"""A guess at what a stage needs in memory, before it is started."""
+
+import os
+
+from keras_recattend.errors import UserError
+
+__all__ = ["check_memory", "stage_bytes"]
+
+# Floats kept for the backward pass per pixel, image and step beside the controller's:
+# mask, canvas, filters' products, the truth. Measured on `cvppp` and `cvppp_paper`.
+OTHER_FLOATS = 45
+# Convolution, normalisation and ReLU each keep a layer's activations.
+KEPT_PER_LAYER = 3
+# Without a loop: canvases, their noise, masks under the patches.
+CANVAS_FLOATS = 8
+FLOAT_BYTES = 4
+
+
+def stage_bytes(config, name):
+    """Return about how many bytes the stage's activations take in training."""
+    stage, network = config.stages[name], config.box_network
+    height, width = config.image_size
+    layers, shrink = 0.0, network.space_to_depth**2
+    for depth, pool in zip(network.depths, network.pools, strict=True):
+        layers += depth / shrink
+        shrink *= pool**2
+    layers *= KEPT_PER_LAYER
+    steps = layers + OTHER_FLOATS
+    if network.late_canvas:
+        # The trunk is kept once an image, not once a step.
+        joint = KEPT_PER_LAYER * network.joint_layers * network.feature_depth / shrink
+        steps = joint + OTHER_FLOATS
+    unrolled = name == "joint" or (name == "box" and stage.canvases == 0)
+    if unrolled:
+        floats = config.timespan * steps + layers
+    else:
+        canvases = stage.canvases or config.timespan
+        floats = canvases * (CANVAS_FLOATS + steps - OTHER_FLOATS) + layers
+        if name == "own_canvases":
+            floats += config.timespan * CANVAS_FLOATS
+    return int(stage.batch_size * height * width * floats * FLOAT_BYTES)
+
+
+def check_memory(config, names):
+    """Raise UserError when a stage cannot fit into this machine's memory."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return
+    for name in names:
+        needed = stage_bytes(config, name)
+        if needed > memory:
+            raise UserError(
+                f"Stage {name} with batches of {config.stages[name].batch_size} images "
+                f"of {config.image_size[0]} x {config.image_size[1]} needs about "
+                f"{needed / 1e9:.0f} GB, this machine has {memory / 1e9:.0f} GB. Use a "
+                "smaller batch_size, image_size or number of canvases."
+            )

@@ -1,0 +1,278 @@
+"""The run folder: what is refused, and that nothing is ever half written."""
+
+import csv
+import json
+
+import h5py
+import numpy as np
+import pytest
+import tiny
+
+from keras_recattend import run_folder
+from keras_recattend.errors import UserError
+from keras_recattend.model import RecurrentAttention
+from keras_recattend.run_folder import RunError, RunFolder, find_weights
+from keras_recattend.training import make_optimizer
+
+
+@pytest.fixture(scope="module")
+def model():
+    return RecurrentAttention(tiny.config())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create(tiny.config(), options={"seed": 4})
+    return folder
+
+
+def half_written(folder):
+    return [p.name for p in folder.path.rglob("*") if "writing" in p.name]
+
+
+# -- create and read ---------------------------------------------------------------
+
+
+def test_config_round_trip(folder):
+    config, about = folder.read()
+    assert config == tiny.config()
+    assert about == {"options": {"seed": 4}}
+    assert not half_written(folder)
+
+
+def test_an_existing_folder_is_refused(folder):
+    before = folder.config_file.read_text()
+    with pytest.raises(RunError, match=r"exists already.*--resume.*--run-dir"):
+        folder.create(tiny.config({"steps": 77}))
+    assert folder.config_file.read_text() == before
+
+
+def test_any_file_makes_a_folder_not_empty(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="exists already"):
+        RunFolder(tmp_path / "run").create(tiny.config())
+
+
+def test_an_empty_folder_is_used(tmp_path):
+    (tmp_path / "run").mkdir()
+    RunFolder(tmp_path / "run").create(tiny.config())
+
+
+def test_a_file_in_the_folders_place_is_refused(tmp_path):
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(RunError, match="run"):
+        RunFolder(tmp_path / "run").create(tiny.config())
+
+
+def test_a_folder_without_config_is_no_run(tmp_path):
+    with pytest.raises(RunError, match=r"not a run folder.*config\.json"):
+        RunFolder(tmp_path).read()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '{"format": 1, "config": {"name": "x"',
+        "[]",
+        '"text"',
+        "{}",
+        '{"format": 1}',
+        '{"format": 1, "config": {"name": "tiny"}}',
+        '{"format": 1, "config": 5}',
+        b"\xff\xfe\x00broken",
+    ],
+)
+def test_a_damaged_config_is_a_users_error(folder, text):
+    data = text if isinstance(text, bytes) else text.encode()
+    folder.config_file.write_bytes(data)
+    with pytest.raises(UserError, match=r"config\.json"):
+        folder.read()
+
+
+def changed_config(folder, change):
+    values = json.loads(folder.config_file.read_text())
+    change(values)
+    folder.config_file.write_text(json.dumps(values))
+
+
+def test_an_unknown_option_names_the_near_ones(folder):
+    changed_config(folder, lambda v: v["config"].update(image_sise=[32, 32]))
+    with pytest.raises(UserError, match=r"(?s)config\.json.*image_sise.*image_size"):
+        folder.read()
+
+
+def test_a_setting_that_cannot_work_is_a_users_error(folder):
+    changed_config(folder, lambda v: v["config"].update(normalization="bath"))
+    with pytest.raises(UserError, match=r"(?s)config\.json.*normalization.*batch"):
+        folder.read()
+
+
+def test_another_format_is_refused(folder):
+    changed_config(folder, lambda v: v.update(format=99))
+    with pytest.raises(RunError, match="format"):
+        folder.read()
+
+
+# -- weights -----------------------------------------------------------------------
+
+
+def test_weights_round_trip(folder, model):
+    folder.save_weights(model, folder.last_weights)
+    other = RecurrentAttention(tiny.config())
+    assert folder.load_weights(other) == folder.last_weights
+    for a, b in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not half_written(folder)
+
+
+def test_best_weights_come_before_the_last(folder, model):
+    folder.save_weights(model, folder.last_weights)
+    folder.save_weights(model, folder.best_weights)
+    assert folder.load_weights(model) == folder.best_weights
+    assert folder.load_weights(model, folder.last_weights) == folder.last_weights
+
+
+def test_the_optimizers_moments_are_not_in_the_weights(folder):
+    model = RecurrentAttention(tiny.config())
+    optimizer = make_optimizer(model.config.stages["box"])
+    model.compile(optimizer)
+    optimizer.build(model.trainable_variables)
+    folder.save_weights(model, folder.last_weights)
+    with h5py.File(folder.last_weights) as file:
+        assert "optimizer" not in file
+    assert model.optimizer is optimizer
+
+
+def test_no_weights_yet(folder, model):
+    with pytest.raises(RunError, match=r"no weights.*best.*last"):
+        folder.load_weights(model)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"box_network": {"feature_depth": 12}},
+        {"box_network": {"joint_layers": 3}},
+        {"box_network": {"joint_layers": 1}},
+        {"box_network": {"glimpses": 2, "lstm_units": 9}},
+        {"normalization": "group"},
+        {"normalization": "batch_per_step"},
+    ],
+    ids=["wider", "deeper", "shallower", "another head", "group", "per step"],
+)
+def test_weights_of_another_configuration_are_refused(folder, model, changes):
+    folder.save_weights(model, folder.last_weights)
+    other = RecurrentAttention(tiny.config().replace(**changes))
+    with pytest.raises(RunError, match=r"does not fit.*'tiny'.*config\.json"):
+        folder.load_weights(other)
+
+
+def test_damaged_weights_are_a_users_error(folder, model):
+    folder.save_weights(model, folder.last_weights)
+    data = folder.last_weights.read_bytes()
+    folder.last_weights.write_bytes(data[: len(data) // 3])
+    with pytest.raises(RunError, match=r"last\.weights\.h5"):
+        folder.load_weights(model)
+
+
+def test_an_interrupted_write_leaves_the_old_weights(folder, model, monkeypatch):
+    folder.save_weights(model, folder.last_weights)
+    before = folder.last_weights.read_bytes()
+
+    def fail(path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(model, "save_weights", fail)
+    with pytest.raises(OSError, match="disk full"):
+        folder.save_weights(model, folder.last_weights)
+    assert folder.last_weights.read_bytes() == before
+
+
+# -- state -------------------------------------------------------------------------
+
+
+def with_optimizer(config):
+    model = RecurrentAttention(config)
+    optimizer = make_optimizer(config.stages["box"])
+    optimizer.build(model.trainable_variables)
+    return model, optimizer
+
+
+def test_state_round_trip_into_another_model(folder):
+    """A notebook that makes the model anew can resume as a new process can."""
+    config = tiny.config()
+    model, optimizer = with_optimizer(config)
+    optimizer.iterations.assign(17)
+    optimizer.variables[-1].assign(optimizer.variables[-1] + 3.0)
+    folder.save_state(model, optimizer, {"stage": "box", "step": 17})
+    assert not half_written(folder)
+    assert folder.load_about() == {"stage": "box", "step": 17}
+    other, other_optimizer = with_optimizer(config)
+    folder.load_state(other, other_optimizer)
+    for a, b in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(optimizer.variables, other_optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert int(other_optimizer.iterations) == 17
+
+
+def test_state_of_another_configuration_is_refused(folder):
+    folder.save_state(*with_optimizer(tiny.config()), {})
+    for changes in ({"lstm_units": 9}, {"joint_layers": 3}):
+        other = tiny.config().replace(box_network=changes)
+        with pytest.raises(RunError, match="another configuration"):
+            folder.load_state(RecurrentAttention(other))
+
+
+def test_no_state_is_none(folder):
+    assert folder.load_about() is None
+
+
+def test_a_damaged_state_is_a_users_error(folder, model):
+    folder.save_state(model, None, {"stage": None})
+    data = folder.state_file.read_bytes()
+    folder.state_file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"training\.npz"):
+        folder.load_about()
+
+
+# -- history and shipped weights ---------------------------------------------------
+
+
+def test_history_has_one_header_and_gaps_stay_empty(folder):
+    columns = ["stage", "loss", "sbd"]
+    folder.append_history({"stage": "box", "loss": 1.5, "other": 1}, columns)
+    folder.append_history({"stage": "joint", "loss": 0.5, "sbd": 80.0}, columns)
+    with open(folder.history_file, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == [
+        {"stage": "box", "loss": "1.5", "sbd": ""},
+        {"stage": "joint", "loss": "0.5", "sbd": "80.0"},
+    ]
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    for name in ("leaves", "cvppp"):
+        RunFolder(tmp_path / "pretrained" / name).create(tiny.config())
+    monkeypatch.setattr(run_folder, "PRETRAINED", tmp_path / "pretrained")
+    return tmp_path / "pretrained"
+
+
+def test_find_weights(shipped, folder):
+    assert find_weights("cvppp").path == shipped / "cvppp"
+    assert find_weights(folder.path).path == folder.path
+    with pytest.raises(RunError, match=r"'cvpp' is neither.*'cvppp'"):
+        find_weights("cvpp")
+    with pytest.raises(RunError, match=r"Known: cvppp, leaves"):
+        find_weights("something else")
+
+
+def test_find_weights_where_none_are_shipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "PRETRAINED", tmp_path)
+    with pytest.raises(RunError, match="None are shipped"):
+        find_weights("cvppp")
