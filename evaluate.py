@@ -12,7 +12,12 @@ and prediction side by side.
 import logging
 from pathlib import Path
 
-from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.errors import (
+    Parser,
+    UserError,
+    quiet_tensorflow,
+    run_command,
+)
 
 _LOG = logging.getLogger("evaluate")
 SPLITS = ("train", "val", "test", "all")
@@ -37,6 +42,7 @@ def parse(arguments=None):
 
 def main():
     options = parse()
+    quiet_tensorflow()
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
     from keras_recattend.run_folder import RunFolder, find_weights

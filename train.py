@@ -16,14 +16,19 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.errors import (
+    Parser,
+    UserError,
+    quiet_tensorflow,
+    run_command,
+)
 
 _LOG = logging.getLogger("train")
 
 
 def parse(arguments=None):
     from datasets.catalog import DATASETS
-    from keras_recattend.stages import STAGES
+    from keras_recattend.config import STAGES
 
     parser = Parser(__doc__)
     data = parser.add_argument_group("data")
@@ -53,6 +58,7 @@ def parse(arguments=None):
 
 def main():
     options = parse()
+    quiet_tensorflow()
     from datasets import catalog, pipeline, records, splits
     from keras_recattend import presets
     from keras_recattend.model import RecurrentAttention

@@ -11,7 +11,6 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from keras_recattend.errors import UserError
 from keras_recattend.metrics.report import format_summary, score_image, summarise
-from keras_recattend.prediction import Predictor
 from keras_recattend.schedules import learning_rate
 
 __all__ = [
@@ -36,13 +35,13 @@ class Interrupted(RuntimeError):
     """Training was asked to stop, and has saved where it was."""
 
 
-def evaluate_images(model, examples, predictor=None):
+def evaluate_images(predictor, examples):
     """Return one dict of scores an image, with its "name".
 
     Args:
+        predictor: a `Predictor`.
         examples: objects with `name`, `image` (uint8) and `labels`, original size.
     """
-    predictor = predictor or Predictor(model)
     found = predictor([example.image for example in examples])
     return [
         {"name": example.name, **score_image(example.labels, f.labels)}
@@ -167,10 +166,13 @@ class Validation(keras.callbacks.Callback):
         examples: the same images at their original size, for SBD and |DiC|.
         every: epochs between scores. The last epoch of a stage is always scored.
         best: the best SBD so far.
-        score: whether the chain is complete, so that SBD means something.
+        predictor: the model's `Predictor`; None while the chain is not complete, and
+            an SBD would mean nothing.
     """
 
-    def __init__(self, folder, batches, examples, every, clock, best=None, score=True):
+    def __init__(
+        self, folder, batches, examples, every, clock, best=None, predictor=None
+    ):
         super().__init__()
         self.folder = folder
         self.batches = batches
@@ -178,19 +180,16 @@ class Validation(keras.callbacks.Callback):
         self.every = every
         self.clock = clock
         self.best = best
-        self.score = score
-        self._predictor = None
+        self.predictor = predictor
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and not self.clock.done:
             return
         values = self.model.evaluate(self.batches, verbose=0, return_dict=True)
         logs.update({f"val_{name}": value for name, value in values.items()})
-        if not self.score or not self.examples:
+        if self.predictor is None or not self.examples:
             return
-        if self._predictor is None:
-            self._predictor = Predictor(self.model)
-        rows = evaluate_images(self.model, self.examples, self._predictor)
+        rows = evaluate_images(self.predictor, self.examples)
         summary = summarise(rows)
         logs["sbd"] = summary["sbd"]["mean"]
         logs["abs_dic"] = summary["abs_dic"]["mean"]

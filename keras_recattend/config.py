@@ -12,14 +12,23 @@ import typing
 from dataclasses import dataclass, field
 
 __all__ = [
+    "STAGES",
     "Augmentation",
     "BoxNetwork",
     "Config",
+    "ConfigError",
     "Inference",
     "Segmentation",
     "Stage",
     "near_names",
 ]
+
+# The stages of training, in order.
+STAGES = ("box", "segmentation", "own_canvases", "joint")
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or cannot work."""
 
 
 def near_names(name, names):
@@ -278,7 +287,7 @@ class Config:
     def _check(cls, name):
         names = [f.name for f in dataclasses.fields(cls)]
         if name not in names:
-            raise ValueError(
+            raise ConfigError(
                 f"{cls.__name__} has no option {name!r}." + near_names(name, names)
             )
 
@@ -315,6 +324,8 @@ def _validate(config):
     _one_of("variance", network.variance, ["size", "predicted"])
     _one_of("filters", segmentation.filters, ["density", "normalized"])
     _one_of("output", segmentation.output, ["relu", "logits"])
+    for name in config.stages:
+        _one_of("stage", name, list(STAGES))
     _one_of("extra_channels", config.extra_channels, [0, 1, 9])
     for name, depths, factors in [
         ("box_network", network.depths, network.pools),
@@ -326,14 +337,16 @@ def _validate(config):
         ),
     ]:
         if len(depths) != len(factors):
-            raise ValueError(
+            raise ConfigError(
                 f"{name} needs one factor a layer, got depths={depths} and "
                 f"factors={factors}."
             )
     if config.max_instances < 1:
-        raise ValueError(f"max_instances must be 1 or more, got {config.max_instances}")
+        raise ConfigError(
+            f"max_instances must be 1 or more, got {config.max_instances}"
+        )
     if config.max_instances > 65_534:
-        raise ValueError(
+        raise ConfigError(
             f"max_instances={config.max_instances} does not fit a 16-bit label map"
         )
     stride = network.space_to_depth * _product(network.pools)
@@ -347,7 +360,7 @@ def _validate(config):
         "the segmentation CNN's pooling",
     )
     if _product(segmentation.pools) != _product(segmentation.transposed_factors):
-        raise ValueError(
+        raise ConfigError(
             "The transposed CNN must undo the pooling: pools="
             f"{segmentation.pools}, factors={segmentation.transposed_factors}"
         )
@@ -355,12 +368,12 @@ def _validate(config):
 
 def _one_of(name, value, allowed):
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")
+        raise ConfigError(f"{name} must be one of {allowed}, got {value!r}.")
 
 
 def _divides(name, size, stride, what):
     if any(extent < stride or extent % stride for extent in size):
-        raise ValueError(
+        raise ConfigError(
             f"{name}={tuple(size)} must be a multiple of {stride} ({what}), both axes."
         )
 

@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+import os
 import sys
+import tempfile
 
-from keras_recattend.config import near_names
+from keras_recattend.config import ConfigError, near_names
 
-__all__ = ["Parser", "UserError", "run_command"]
+__all__ = ["Parser", "UserError", "quiet_tensorflow", "run_command"]
 
 
 class UserError(ValueError):
@@ -35,6 +37,30 @@ class Parser(argparse.ArgumentParser):
         return options
 
 
+def quiet_tensorflow():
+    """Import TensorFlow and find its devices without its start-up messages.
+
+    They go past TF_CPP_MIN_LOG_LEVEL and look like failures where there is no GPU.
+    They are shown after all if the import fails.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+            tf.zeros([])
+        except BaseException:
+            messages.seek(0)
+            os.write(stderr, messages.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def run_command(main, *user_errors):
     """Run a command line's `main`; exit with 2 and one message on a user's mistake.
 
@@ -47,7 +73,7 @@ def run_command(main, *user_errors):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         main()
-    except (UserError, *user_errors) as error:
+    except (UserError, ConfigError, *user_errors) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from keras_recattend.config import (
     Augmentation,
     BoxNetwork,
     Config,
+    ConfigError,
     Inference,
     Segmentation,
     Stage,
@@ -16,9 +17,9 @@ __all__ = ["PRESETS", "get", "of_dataset"]
 
 
 def get(name):
-    """Return the preset called `name`. Raises ValueError naming near names."""
+    """Return the preset called `name`. Raises ConfigError naming near names."""
     if name not in PRESETS:
-        raise ValueError(f"There is no preset {name!r}." + near_names(name, PRESETS))
+        raise ConfigError(f"There is no preset {name!r}." + near_names(name, PRESETS))
     return PRESETS[name]()
 
 

@@ -16,6 +16,7 @@ from keras_recattend.callbacks import (
     Validation,
 )
 from keras_recattend.memory import check_memory
+from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.schedules import Clock
 
@@ -78,6 +79,10 @@ class Training:
     minutes: float | None = None
     max_steps: int | None = None
     bar: bool = True
+
+    def __post_init__(self):
+        # One for all stages: its graph is traced once.
+        self._predictor = Predictor(self.model)
 
     def run(self, names=None, resume=False):
         """Train the stages called `names` (None = all of the preset), in order.
@@ -152,7 +157,7 @@ class Training:
             stage.validate_every,
             clock,
             best,
-            score=name != "box",
+            predictor=None if name == "box" else self._predictor,
         )
 
         def about(epoch, step, elapsed):

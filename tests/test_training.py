@@ -356,7 +356,7 @@ def test_a_stage_that_the_preset_lacks(recorded):
 
 def test_an_unknown_stage_is_an_error(recorded):
     training, calls = recorded()
-    with pytest.raises(UserError, match="'bix'.*'box'"):
+    with pytest.raises(UserError, match=r"'bix'.*box"):
         training.run(["bix"])
     assert not calls
 

@@ -1,5 +1,6 @@
 """The stages of training: what each one optimises."""
 
+from keras_recattend.config import STAGES
 from keras_recattend.stages.box import BoxStage, UnrolledBoxStage
 from keras_recattend.stages.joint import JointStage
 from keras_recattend.stages.objective import Objective
@@ -7,9 +8,6 @@ from keras_recattend.stages.own_canvases import OwnCanvasesStage
 from keras_recattend.stages.segmenting import SegmentationStage
 
 __all__ = ["STAGES", "Objective", "objective"]
-
-# In the order of training.
-STAGES = ("box", "segmentation", "own_canvases", "joint")
 
 
 def objective(name, config, seed=0):

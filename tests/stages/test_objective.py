@@ -1,4 +1,4 @@
-"""What all stages share: seeds, weight decay, the list of stages, sharpness."""
+"""What all stages share: seeds, weight decay, the list of stages."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import tiny
 
 from keras_recattend import stages
 from keras_recattend.model import RecurrentAttention
-from keras_recattend.stages.box import SHARP_FROM, BoxStage, sharpness_at
+from keras_recattend.stages.box import BoxStage
 from keras_recattend.stages.objective import kernel_decay, split_seed
 from keras_recattend.training import make_optimizer
 
@@ -113,13 +113,6 @@ def test_decay_is_a_term_for_adam_alone(model):
         if "decay" in terms:
             decay = 0.1 * kernel_decay(model.segmentation.trainable_variables)
             assert float(terms["decay"]) == pytest.approx(float(decay), rel=1e-6)
-
-
-def test_sharpness_rises_to_its_last_value():
-    assert float(sharpness_at(0.0, 10.0)) == 1.0
-    assert float(sharpness_at(SHARP_FROM / 2, 10.0)) == pytest.approx(5.5)
-    assert float(sharpness_at(SHARP_FROM, 10.0)) == pytest.approx(10.0)
-    assert float(sharpness_at(1.0, 10.0)) == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize("counts", [(2, 0), (0, 0)])

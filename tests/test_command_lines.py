@@ -1,0 +1,318 @@
+"""`train.py` and `evaluate.py` as a user calls them, with their mistakes."""
+
+import importlib
+import json
+import logging
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+from PIL import Image
+
+from datasets import catalog
+from datasets.errors import DataError
+from keras_recattend import presets
+from keras_recattend.errors import run_command
+from keras_recattend.metrics.report import read_csv
+from keras_recattend.run_folder import RunFolder
+from keras_recattend.stages import STAGES
+
+ROOT = pathlib.Path(__file__).parents[1]
+PLANTS = 6
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Even though the .*run_functions_eagerly"
+)
+
+
+def tiny_preset():
+    return tiny.config({"steps": 5, "steps_per_epoch": 2}).replace(dataset="cvppp")
+
+
+def short_preset():
+    """It lacks two of the stages."""
+    return tiny.config(stages=["box", "joint"])
+
+
+@pytest.fixture(autouse=True)
+def with_presets(monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "tiny", tiny_preset)
+    monkeypatch.setitem(presets.PRESETS, "short", short_preset)
+    # The tests' own logging stays as it is.
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+
+
+@pytest.fixture(scope="module")
+def plants(tmp_path_factory):
+    """A CVPPP folder of tiny plants: palette PNGs as the benchmark has them."""
+    folder = tmp_path_factory.mktemp("cvppp")
+    (folder / "A1").mkdir()
+    for i in range(PLANTS):
+        image, labels = tiny.ellipses((7, i), 1 + i % tiny.SLOTS, (40, 44))
+        Image.fromarray(image).save(folder / "A1" / f"plant{i:03d}_rgb.png")
+        palette = Image.fromarray(labels.astype(np.uint8))
+        palette.putpalette([v for k in range(256) for v in (k, 255 - k, k * 7 % 256)])
+        palette.save(folder / "A1" / f"plant{i:03d}_label.png")
+    return folder
+
+
+def call(name, *arguments):
+    """The command in this process; returns its exit status."""
+    old, sys.argv = sys.argv, [f"{name}.py", *map(str, arguments)]
+    try:
+        run_command(importlib.import_module(name).main, DataError)
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = old
+    return 0
+
+
+def fails(capfd, name, *arguments):
+    """The command's message; it must end with 2 and without a traceback."""
+    capfd.readouterr()
+    assert call(name, *arguments) == 2
+    captured = capfd.readouterr()
+    assert "Traceback" not in captured.err
+    assert "error: " in captured.err
+    return captured.err
+
+
+# -- as a process ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["train.py", "--dataset", "cvppp", "--data-dir", "/no/such/folder"],
+            ["/no/such/folder", "A1", "plant-phenotyping.org"],
+        ),
+        (["evaluate.py", "--run", "."], ["not a run folder", "config.json"]),
+    ],
+    ids=["no data", "no run"],
+)
+def test_a_mistake_is_one_message_and_code_2(tmp_path, arguments, words):
+    script, *options = arguments
+    done = subprocess.run(
+        [sys.executable, ROOT / script, *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    for word in words:
+        assert word in lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+# -- mistakes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset", "cvpp"], ["'cvpp'", "'cvppp'"]),
+        (["--preset", "leafs"], ["'leafs'", "'leaves'"]),
+        (["--stage", "bix"], ["'bix'", "box"]),
+        (["--datset", "cvppp"], ["--datset", "--dataset"]),
+        (["--resume"], ["--resume", "--run-dir"]),
+        (["--resume", "--run-dir", "none"], ["none", "not a run folder"]),
+        (["--minutes", "0"], ["--minutes"]),
+        (["--max-steps", "-3"], ["--max-steps"]),
+        (["--seed", "-1"], ["seed"]),
+        (["--seed", str(2**32)], ["seed"]),
+        (["--dataset", "cvppp"], ["--data-dir"]),
+        (["--data-dir", "somewhere"], ["--data-dir"]),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_train_refuses(capfd, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+
+    def convert(*_, **__):
+        pytest.fail("data was converted before the mistake was told")
+
+    monkeypatch.setattr(catalog, "write_records", convert)
+    message = fails(capfd, "train", *arguments)
+    for word in words:
+        assert word in message, message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--val-fraction", "1.5"], ["--fold", "7/3"], ["--fold", "x"]],
+    ids="_".join,
+)
+def test_train_refuses_a_bad_split(capfd, tmp_path, plants, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", "run"]
+    message = fails(capfd, "train", *options, *arguments)
+    assert arguments[1] in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stage_that_the_preset_lacks_leaves_no_run_folder(
+    capfd, tmp_path, plants, monkeypatch
+):
+    """The same command, mended, must work: its folder is still free."""
+    monkeypatch.chdir(tmp_path)
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", "run"]
+    message = fails(
+        capfd, "train", *options, "--preset", "short", "--stage", "segmentation"
+    )
+    assert "box, joint" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_refused_before_data_is_converted(
+    capfd, tmp_path, plants, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    RunFolder(tmp_path / "run").create(tiny_preset())
+    before = (tmp_path / "run" / "config.json").read_bytes()
+
+    def convert(*_, **__):
+        pytest.fail("data was converted before the folder was refused")
+
+    monkeypatch.setattr(catalog, "write_records", convert)
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", "run"]
+    message = fails(capfd, "train", *options)
+    assert "exists already" in message
+    assert "--resume" in message
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--run", "--weights"]),
+        (["--run", "a", "--weights", "b"], ["--weights"]),
+        (["--run", "nothing"], ["nothing", "not a run folder"]),
+        (["--weights", "nothing"], ["'nothing'", "neither a folder"]),
+        (["--run", "x", "--split", "vla"], ["'vla'", "val"]),
+        (["--run", "x", "--overlay", "3"], ["--overlays"]),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_evaluate_refuses(capfd, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    message = fails(capfd, "evaluate", *arguments)
+    for word in words:
+        assert word in message, message
+
+
+# -- the whole chain ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(plants, tmp_path_factory):
+    """A run of all stages, two steps each: its folder."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    patch = pytest.MonkeyPatch()
+    patch.setitem(presets.PRESETS, "tiny", tiny_preset)
+    patch.setattr(logging, "basicConfig", lambda **_: None)
+    tf.config.run_functions_eagerly(True)
+    try:
+        options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
+        options += ["--records-dir", folder.parent / "records", "--preset", "tiny"]
+        assert call("train", *options, "--max-steps", 2, "--seed", 5) == 0
+    finally:
+        tf.config.run_functions_eagerly(False)
+        patch.undo()
+    return folder
+
+
+def summary_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def assert_summary(summary, count):
+    assert summary["n_images"] == count
+    for name in ("sbd", "abs_dic", "dic", "fbd"):
+        assert set(summary[name]) == {"mean", "std"}
+        assert np.isfinite(list(summary[name].values())).all()
+    assert 0 <= summary["sbd"]["mean"] <= 100
+    assert 0 <= summary["fbd"]["mean"] <= 100
+
+
+def test_train_leaves_a_run(run):
+    files = {path.name for path in run.iterdir()}
+    assert {"config.json", "split.json", "history.csv", "metrics.json"} <= files
+    assert {"best.weights.h5", "last.weights.h5", "state", "logs"} <= files
+    config, about = RunFolder(run).read()
+    assert config == tiny_preset()
+    assert about["options"]["seed"] == 5
+    assert pathlib.Path(about["options"]["data_dir"]).is_absolute()
+    assert "tensorflow" in about["versions"]
+    split = json.loads((run / "split.json").read_text())
+    assert len(split["train"]) + len(split["val"]) == PLANTS
+    assert_summary(summary_of(run), len(split["val"]))
+    assert summary_of(run)["split"] == "val"
+    assert len(read_csv(run / "images.csv")) == len(split["val"])
+    rows = (run / "history.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["stage", *STAGES]
+    assert [row.split(",")[2] for row in rows[1:]] == ["2"] * 4
+
+
+def test_evaluate_a_run(run, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the run knows where its data is
+    assert call("evaluate", "--run", run, "--split", "val") == 0
+    split = json.loads((run / "split.json").read_text())
+    assert_summary(summary_of(run / "val"), len(split["val"]))
+    rows = read_csv(run / "val" / "images.csv")
+    assert [row["name"] for row in rows] == split["val"]
+    for row in rows:
+        labels = cv2.imread(
+            str(run / "val" / "labels" / f"{row['name']}.png"), cv2.IMREAD_UNCHANGED
+        )
+        assert labels.shape == (40, 44)
+        assert labels.max() == row["predicted_count"]
+    # The same weights on the same images: what training said in the end.
+    for name in ("sbd", "abs_dic", "dic", "fbd"):
+        assert summary_of(run / "val")[name] == summary_of(run)[name]
+    before = (run / "val" / "metrics.json").read_bytes()
+    message = fails(capfd, "evaluate", "--run", run, "--split", "val")
+    assert "--out" in message
+    assert (run / "val" / "metrics.json").read_bytes() == before
+
+
+def test_evaluate_all_images_elsewhere(run, tmp_path):
+    out = tmp_path / "out"
+    options = ["--run", run, "--split", "all", "--out", out]
+    assert call("evaluate", *options, "--overlays", 2, "--no-labels") == 0
+    assert_summary(summary_of(out), PLANTS)
+    assert len(read_csv(out / "images.csv")) == PLANTS
+    assert (out / "overlays.png").is_file()
+    assert not (out / "labels").exists()
+
+
+def test_evaluate_weights_on_given_data(run, plants, tmp_path):
+    options = ["--weights", run, "--dataset", "cvppp", "--data-dir", plants]
+    options += ["--records-dir", tmp_path / "records", "--out", tmp_path / "out"]
+    assert call("evaluate", *options, "--split", "train") == 0
+    split = json.loads((run / "split.json").read_text())
+    assert_summary(summary_of(tmp_path / "out"), len(split["train"]))
+
+
+def test_a_split_without_images(run, tmp_path, capfd):
+    message = fails(
+        capfd, "evaluate", "--run", run, "--split", "test", "--out", tmp_path
+    )
+    assert "'test'" in message
+
+
+def test_resuming_a_finished_run(run, capfd):
+    history = (run / "history.csv").read_bytes()
+    assert call("train", "--resume", "--run-dir", run) == 0
+    assert (run / "history.csv").read_bytes() == history

@@ -1,0 +1,40 @@
+"""The guess at memory: its order of magnitude, and the refusal of what cannot fit."""
+
+import dataclasses
+
+import pytest
+
+from keras_recattend import presets
+from keras_recattend.errors import UserError
+from keras_recattend.memory import check_memory, stage_bytes
+
+
+def test_the_papers_joint_stage_is_near_the_measured_memory():
+    # Measured with the plain layers: 2.1 GB at batch 4 (design, "cheap").
+    config = presets.get("cvppp_paper")
+    joint = dataclasses.replace(config.stages["joint"], batch_size=4)
+    config = config.replace(stages=config.stages | {"joint": joint})
+    assert 1.0e9 < stage_bytes(config, "joint") < 4.2e9
+
+
+def test_memory_grows_with_the_batch():
+    config = presets.get("cvppp")
+    for name, stage in config.stages.items():
+        doubled = dataclasses.replace(stage, batch_size=2 * stage.batch_size)
+        larger = config.replace(stages=config.stages | {name: doubled})
+        assert stage_bytes(larger, name) == 2 * stage_bytes(config, name)
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_the_presets_fit_into_sixteen_gigabytes(name):
+    config = presets.get(name)
+    assert all(stage_bytes(config, stage) < 16e9 for stage in config.stages)
+
+
+def test_oversized_settings_are_refused_with_the_numbers():
+    config = presets.get("cvppp")
+    box = dataclasses.replace(config.stages["box"], batch_size=10**6)
+    config = config.replace(stages=config.stages | {"box": box})
+    with pytest.raises(UserError, match=r"Stage box with batches of 1000000 images"):
+        check_memory(config, ["segmentation", "box"])
+    check_memory(config, ["segmentation"])

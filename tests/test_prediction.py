@@ -1,0 +1,177 @@
+"""Images of any size in, label maps of their size out; the closer look."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from keras_recattend.config import Inference
+from keras_recattend.model import RecurrentAttention
+from keras_recattend.prediction import Predictor
+
+SIZE = (48, 64)
+STEPS = 3
+
+
+class Seer:
+    """In place of a model: one object, the bright pixels of its input.
+
+    The patch is the whole input; the box its outer edges.
+    """
+
+    is_normalized = True
+
+    def __init__(self, **inference):
+        self.passes = []
+        self.config = types.SimpleNamespace(
+            image_size=SIZE, inference=Inference(**inference)
+        )
+
+    def infer(self, image, with_masks):
+        assert not with_masks
+        tf.py_function(lambda x: self.passes.append(x.numpy()), [image], [])
+        batch = tf.shape(image)[0]
+        first = tf.one_hot(tf.zeros([batch], tf.int32), STEPS)
+        bright = tf.reduce_mean(image, axis=-1)[:, tf.newaxis]
+        edges = tf.constant([-0.5, -0.5, SIZE[0] - 0.5, SIZE[1] - 0.5])
+        return {
+            "patches": bright * first[:, :, tf.newaxis, tf.newaxis],
+            "boxes": edges * first[..., tf.newaxis],
+            "scores": 0.9 * first,
+        }
+
+
+def rectangle(shape, top, left, bottom, right):
+    """A white rectangle, last row and column included, on black."""
+    image = np.zeros((*shape, 3), np.uint8)
+    image[top : bottom + 1, left : right + 1] = 255
+    return image
+
+
+def test_label_maps_have_the_images_sizes():
+    images = [
+        rectangle((48, 64), 10, 10, 30, 40),
+        rectangle((100, 50), 20, 10, 70, 40),
+        rectangle((31, 97), 5, 20, 25, 80),
+    ]
+    found = Predictor(Seer(), batch_size=2)(images)
+    assert len(found) == 3
+    for image, f in zip(images, found, strict=True):
+        assert f.labels.shape == image.shape[:2]
+        assert f.count == 1
+        truth = image[..., 0] > 0
+        both = (truth & (f.labels > 0)).sum() / (truth | (f.labels > 0)).sum()
+        assert both > 0.9
+
+
+def test_no_images():
+    assert Predictor(Seer())([]) == []
+
+
+def test_images_come_in_batches():
+    model = Seer()
+    images = [rectangle((48, 64), 10, 10, 30, 40)] * 5
+    assert len(Predictor(model, batch_size=2)(images)) == 5
+    assert [len(batch) for batch in model.passes] == [2, 2, 1]
+
+
+def test_the_input_is_the_image_in_0_to_1():
+    model = Seer()
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    Predictor(model)([image])
+    np.testing.assert_allclose(model.passes[0][0], image / 255.0, atol=1e-6)
+
+
+def test_no_zoom_is_one_pass():
+    model = Seer(zoom=1.0)
+    Predictor(model)([rectangle((480, 640), 200, 300, 220, 330)])
+    assert len(model.passes) == 1
+
+
+def test_nothing_found_is_one_pass():
+    model = Seer(zoom=2.0)
+    found = Predictor(model)([np.zeros((96, 128, 3), np.uint8)])
+    assert len(model.passes) == 1
+    assert found[0].count == 0
+
+
+def test_an_object_that_fills_the_image_is_not_enlarged():
+    model = Seer(zoom=2.0)
+    Predictor(model)([rectangle((96, 128), 4, 4, 90, 120)])
+    assert len(model.passes) == 1
+
+
+def test_only_the_images_that_need_it_get_a_closer_look():
+    model = Seer(zoom=2.0)
+    images = [
+        rectangle((96, 128), 4, 4, 90, 120),
+        rectangle((96, 128), 40, 50, 60, 80),
+        np.zeros((96, 128, 3), np.uint8),
+    ]
+    found = Predictor(model)(images)
+    assert [len(batch) for batch in model.passes] == [3, 1]
+    assert [f.count for f in found] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(200, 300, 279, 379), (0, 0, 60, 70), (420, 560, 479, 639), (90, 500, 160, 639)],
+    ids=["middle", "top left", "bottom right", "right"],
+)
+@pytest.mark.parametrize("shape", [(480, 640), (481, 643)])
+def test_the_closer_look_returns_to_its_place(shape, place):
+    """All edges to two thirds of an input pixel, which is 3.3 pixels of the image."""
+    model = Seer(zoom=3.0)
+    found = Predictor(model)([rectangle(shape, *place)])[0]
+    assert len(model.passes) == 2
+    assert found.count == 1
+    edges = found.boxes[0] - np.array(place)
+    assert np.abs(edges).max() <= 2.0
+    # Neither shifted: opposite edges err in opposite directions.
+    assert np.abs(edges[:2] + edges[2:]).max() <= 2.0
+
+
+def test_the_closer_look_enlarges_by_the_zoom_at_most():
+    model = Seer(zoom=2.0)
+    Predictor(model)([rectangle((480, 640), 230, 310, 249, 329)])
+    first, second = ((batch[0, ..., 0] > 0.5).sum() for batch in model.passes)
+    # 20 of 480 rows are 2 of 48, and 4 enlarged.
+    assert second == pytest.approx(4 * first, rel=0.3)
+
+
+def test_another_inference_than_the_models_own():
+    model = Seer(zoom=2.0)
+    image = rectangle((480, 640), 230, 310, 249, 329)
+    Predictor(model, Inference(zoom=1.0))([image])
+    assert len(model.passes) == 1
+    assert Predictor(model, Inference(min_area=10**6))([image])[0].count == 0
+
+
+@pytest.mark.parametrize("make", [tiny.config, tiny.paper_config])
+def test_a_model_of_each_kind(make):
+    """Untrained: what it finds is noise, but of the right shape, and repeatable."""
+    model = RecurrentAttention(make())
+    images = [example.image for example in tiny.examples(((32, 32), (50, 41)))]
+    predictor = Predictor(model)
+    found = predictor(images)
+    for image, f in zip(images, found, strict=True):
+        assert f.labels.shape == image.shape[:2]
+        assert f.labels.max() == f.count == len(f.boxes) <= model.config.timespan
+    for a, b in zip(found, predictor(images), strict=True):
+        np.testing.assert_array_equal(a.labels, b.labels)
+
+
+def test_a_predictor_sees_new_weights():
+    """Validation keeps one predictor while the model goes on training."""
+    model = RecurrentAttention(tiny.config())
+    predictor = Predictor(model)
+    images = [tiny.examples()[0].image]
+    model.scoring.bias.assign([-50.0])
+    assert predictor(images)[0].count == 0
+    outputs = predictor._run(tf.zeros([1, *tiny.SIZE, 3]))
+    assert not outputs["scores"].numpy().any()
+    model.scoring.bias.assign([50.0])
+    outputs = predictor._run(tf.zeros([1, *tiny.SIZE, 3]))
+    assert (outputs["scores"].numpy() > 0.5).any()

@@ -1,0 +1,120 @@
+"""Evaluation on disk: numbers, rows, label maps and the picture."""
+
+import json
+import types
+
+import cv2
+import numpy as np
+import pytest
+import tiny
+
+from keras_recattend import reporting
+from keras_recattend.metrics.report import METRICS, read_csv
+from keras_recattend.postprocess import Found
+from keras_recattend.reporting import evaluate_run, versions
+
+MODEL = types.SimpleNamespace(config=types.SimpleNamespace(name="tiny"))
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Predictions by the image's first pixel, in place of a model's."""
+    table = {}
+
+    class Oracle:
+        batch_size = 2
+
+        def __init__(self, model):
+            assert model is MODEL
+
+        def __call__(self, images):
+            found = []
+            for image in images:
+                labels = table[image.tobytes()]
+                count = int(labels.max(initial=0))
+                boxes = np.zeros((count, 4), np.float32)
+                found.append(Found(labels, np.ones(count, np.float32), boxes))
+            return found
+
+    monkeypatch.setattr(reporting, "Predictor", Oracle)
+    return table
+
+
+@pytest.fixture
+def examples(answers):
+    """Three images: found exactly, one object of two missed, nothing found."""
+    made = tiny.examples(((32, 32), (40, 48), (36, 30)))
+    perfect, half, nothing = (example.labels.copy() for example in made)
+    half[half == 2] = 0
+    nothing[:] = 0
+    for example, labels in zip(made, (perfect, half, nothing), strict=True):
+        answers[example.image.tobytes()] = labels
+    return made
+
+
+def test_numbers_and_rows(examples, tmp_path):
+    summary = evaluate_run(MODEL, examples, tmp_path / "out", "val")
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert written["split"] == "val"
+    assert written["preset"] == "tiny"
+    assert {k: written[k] for k in summary} == summary
+    assert written["n_images"] == 3
+    for name in METRICS:
+        assert set(written[name]) == {"mean", "std"}
+    # SBD is 100, 50 and 0; |DiC| 0, 1 and 2.
+    assert written["sbd"]["mean"] == pytest.approx(50.0)
+    assert written["sbd"]["std"] == pytest.approx(np.std([100, 50, 0]))
+    assert written["abs_dic"]["mean"] == pytest.approx(1.0)
+    assert written["dic"]["mean"] == pytest.approx(-1.0)
+    rows = read_csv(tmp_path / "out" / "images.csv")
+    assert [row["name"] for row in rows] == ["e0", "e1", "e2"]
+    assert [row["predicted_count"] for row in rows] == [2, 1, 0]
+
+
+def test_label_maps_are_index_pngs(examples, answers, tmp_path):
+    evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
+    for example in examples:
+        path = tmp_path / "labels" / f"{example.name}.png"
+        read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(read, answers[example.image.tobytes()])
+    assert not list(tmp_path.rglob("writing*"))
+
+
+def test_many_objects_are_written_in_16_bits(examples, answers, tmp_path):
+    labels = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32)
+    answers[examples[0].image.tobytes()] = labels
+    evaluate_run(MODEL, examples[:1], tmp_path, "val", labels=True)
+    path = str(tmp_path / "labels" / "e0.png")
+    np.testing.assert_array_equal(cv2.imread(path, cv2.IMREAD_UNCHANGED), labels)
+
+
+def test_label_maps_may_be_left_out(examples, tmp_path):
+    evaluate_run(MODEL, examples, tmp_path, "val")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["images.csv", "metrics.json"]
+
+
+@pytest.mark.parametrize("overlays", [0, 2, 9])
+def test_overlays(examples, tmp_path, overlays):
+    evaluate_run(MODEL, examples, tmp_path, "val", overlays=overlays)
+    path = tmp_path / "overlays.png"
+    assert path.exists() == (overlays > 0)
+    if overlays:
+        assert cv2.imread(str(path)).std() > 1
+
+
+def test_further_values(examples, tmp_path):
+    evaluate_run(MODEL, examples, tmp_path, "val", about={"weights": "best"})
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["weights"] == "best"
+
+
+def test_names_with_folders(examples, tmp_path):
+    examples[0].name = "A1/plant001"
+    evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
+    assert (tmp_path / "labels" / "plant001.png").is_file()
+    assert read_csv(tmp_path / "images.csv")[0]["name"] == "A1/plant001"
+
+
+def test_versions_name_what_matters():
+    for word in ("keras_recattend", "tensorflow", "keras", "numpy", "python", "cores"):
+        assert word in versions()
