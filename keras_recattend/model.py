@@ -287,7 +287,13 @@ class RecurrentAttention(keras.Model):
         return self.infer(image, extra)
 
     def infer(
-        self, image, extra=None, stop=None, with_masks=True, with_attention=False
+        self,
+        image,
+        extra=None,
+        stop=None,
+        inference=None,
+        with_masks=True,
+        with_attention=False,
     ):
         """Run the steps until every image's score has fallen below the threshold.
 
@@ -295,6 +301,7 @@ class RecurrentAttention(keras.Model):
             image: float32 [B, H, W, 3]. extra: [B, H, W, E] or None.
             stop: whether to end at the first low score; None = the config's choice.
                 Without stopping, all T steps are run and returned.
+            inference: an `Inference` in place of the config's own.
             with_masks: also return "masks" [B, T, H, W] and the last "canvas".
             with_attention: also return "attention" [B, T, G, P].
 
@@ -302,7 +309,7 @@ class RecurrentAttention(keras.Model):
             See the class. "steps" is the number of steps that were run.
         """
         _check_images(image, self.config.image_size)
-        settings = self.config.inference
+        settings = inference or self.config.inference
         stop = settings.stop if stop is None else stop
         timespan = self.config.timespan
         batch = tf.shape(image)[0]
@@ -320,7 +327,13 @@ class RecurrentAttention(keras.Model):
             return (t < timespan) & tf.reduce_any(active)
 
         def body(t, canvas, active, blocked, arrays):
-            box, segment, score = self.find(prepared, canvas, step=t, blocked=blocked)
+            box, segment, score = self.find(
+                prepared,
+                canvas,
+                step=t,
+                blocked=blocked,
+                refinements=settings.refinements,
+            )
             if stop:
                 active &= score >= settings.score_threshold
             on = tf.cast(active, tf.float32)

@@ -42,7 +42,9 @@ class Predictor:
         self.size = model.config.image_size
         self._with_masks = not model.is_normalized
         self._run = tf.function(
-            lambda image: model.infer(image, with_masks=self._with_masks),
+            lambda image: model.infer(
+                image, inference=self.inference, with_masks=self._with_masks
+            ),
             input_signature=[tf.TensorSpec([None, *self.size, 3], tf.float32)],
         )
 

@@ -77,7 +77,7 @@ def test_pace_names_the_broken_terms(value):
 
 def test_pace_names_the_loss_where_no_term_is_broken():
     pace = attach(Pace(objective_of(), Clock(100)))
-    with pytest.raises(NotFinite, match="^loss became"):
+    with pytest.raises(NotFinite, match=r"^loss became"):
         pace.on_train_batch_end(0, {"loss": np.nan, "box": 1.0})
 
 
@@ -125,13 +125,21 @@ def scores(monkeypatch):
     """SBD of the next evaluations."""
     values = []
 
-    def evaluate(model, examples, predictor):
+    def evaluate(predictor, examples):
+        assert predictor is PREDICTOR
         row = dict.fromkeys(METRICS, 0.0) | {"sbd": values.pop(0), "true_count": 1.0}
         return [{"name": "a", **row}]
 
     monkeypatch.setattr(callbacks, "evaluate_images", evaluate)
-    monkeypatch.setattr(callbacks, "Predictor", lambda model: None)
     return values
+
+
+PREDICTOR = object()
+
+
+def validation_of(folder=None, every=1, clock=None, best=None, predictor=PREDICTOR):
+    folder, clock = folder or Folder(), clock or Clock(99)
+    return Validation(folder, None, ["a"], every, clock, best, predictor)
 
 
 class Folder:
@@ -147,7 +155,7 @@ class Folder:
 def test_validation_keeps_the_best(scores):
     scores += [40.0, 30.0, 40.0, 55.0]
     folder = Folder()
-    validation = attach(Validation(folder, None, ["a"], every=1, clock=Clock(99)))
+    validation = attach(validation_of(folder))
     saved = []
     for epoch in range(4):
         logs = {}
@@ -163,8 +171,8 @@ def test_validation_keeps_the_best(scores):
 def test_validation_knows_the_best_of_before(scores):
     scores += [40.0, 61.0]
     folder = Folder()
-    validation = Validation(folder, None, ["a"], 1, Clock(99), best=60.0)
-    attach(validation).on_epoch_end(0, {})
+    validation = attach(validation_of(folder, best=60.0))
+    validation.on_epoch_end(0, {})
     assert not folder.saved
     validation.on_epoch_end(1, {})
     assert folder.saved == ["best"]
@@ -173,7 +181,7 @@ def test_validation_knows_the_best_of_before(scores):
 def test_validation_comes_every_few_epochs_and_at_the_end(scores):
     scores += [1.0] * 9
     clock = Clock(steps=8)
-    validation = attach(Validation(Folder(), None, ["a"], 3, clock))
+    validation = attach(validation_of(every=3, clock=clock))
     scored = []
     for epoch in range(8):
         clock.step = epoch + 1
@@ -184,9 +192,9 @@ def test_validation_comes_every_few_epochs_and_at_the_end(scores):
 
 
 def test_an_incomplete_chain_is_not_scored(scores):
-    validation = Validation(Folder(), None, ["a"], 1, Clock(9), score=False)
+    validation = attach(validation_of(predictor=None))
     logs = {}
-    attach(validation).on_epoch_end(0, logs)
+    validation.on_epoch_end(0, logs)
     assert "val_loss" in logs
     assert "sbd" not in logs
     assert validation.best is None
@@ -197,7 +205,7 @@ def test_evaluate_images():
     labels[:4] = 1
     example = types.SimpleNamespace(name="a", image=None, labels=labels)
     found = types.SimpleNamespace(labels=labels)
-    rows = evaluate_images(None, [example], predictor=lambda images: [found])
+    rows = evaluate_images(lambda images: [found], [example])
     assert rows[0]["name"] == "a"
     assert rows[0]["sbd"] == 100.0
 

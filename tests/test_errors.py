@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from keras_recattend.callbacks import Interrupted, NotFinite
+from keras_recattend.config import ConfigError
 from keras_recattend.errors import UserError, run_command
 from keras_recattend.run_folder import RunError
 
@@ -28,7 +29,9 @@ def ends_with(error):
     return caught.value.code
 
 
-@pytest.mark.parametrize("kind", [UserError, RunError, NotFinite, DataError])
+@pytest.mark.parametrize(
+    "kind", [UserError, RunError, NotFinite, ConfigError, DataError]
+)
 def test_a_users_mistake_is_one_message_and_code_2(kind, capsys):
     assert ends_with(kind("Give a folder.")) == 2
     captured = capsys.readouterr()

@@ -29,7 +29,7 @@ class Seer:
             image_size=SIZE, inference=Inference(**inference)
         )
 
-    def infer(self, image, with_masks):
+    def infer(self, image, inference, with_masks):
         assert not with_masks
         tf.py_function(lambda x: self.passes.append(x.numpy()), [image], [])
         batch = tf.shape(image)[0]

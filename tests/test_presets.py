@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from keras_recattend import presets
-from keras_recattend.config import Config
-from keras_recattend.errors import UserError
+from keras_recattend.config import Config, ConfigError
 from keras_recattend.stages import STAGES, objective
 
 
@@ -61,7 +60,7 @@ def test_the_papers_options_are_on():
     ("name", "near"), [("cvpp", "'cvppp'"), ("leafs", "'leaves'"), ("zzz", "leaves")]
 )
 def test_an_unknown_preset_names_the_near_ones(name, near):
-    with pytest.raises(UserError, match=f"{name!r}.*{near}"):
+    with pytest.raises(ConfigError, match=f"{name!r}.*{near}"):
         presets.get(name)
 
 

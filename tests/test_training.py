@@ -149,17 +149,21 @@ def test_the_best_weights_are_those_of_the_best_epoch(whole):
     assert RunFolder(whole[0]).load_about()["best"] == pytest.approx(max(scores))
 
 
-def test_killed_in_the_third_stage_and_resumed_equals_uninterrupted(whole, tmp_path):
-    path, epochs = tmp_path / "run", 5
+def test_killed_twice_and_resumed_equals_uninterrupted(whole, tmp_path):
+    """In the third stage, then in the fourth, whose truth is scheduled by the step."""
+    path = tmp_path / "run"
     folder = MortalFolder(path)
-    folder.epochs_left = epochs
-    with pytest.raises(Killed):
-        start(path, CONFIG, folder=folder, eager=True)
-    assert len(history(path)) == epochs
+    for epochs, resume, total in ((5, False, 5), (2, True, 7)):
+        folder.epochs_left = epochs
+        with pytest.raises(Killed):
+            start(path, CONFIG, folder=folder, eager=True, resume=resume)
+        assert len(history(path)) == total
     model = start(path, CONFIG, resume=True, eager=True)
     assert_same_weights(whole[1], model)
     assert timeless(history(path)) == timeless(history(whole[0]))
     assert RunFolder(path).load_about() == RunFolder(whole[0]).load_about()
+    thetas = [r["theta_mask"] for r in history(path) if r["stage"] == "joint"]
+    assert float(thetas[0]) > float(thetas[1])
 
 
 def test_resuming_a_finished_run_changes_nothing(whole):
@@ -178,7 +182,7 @@ SMALL = tiny.config(STAGE, stages=["segmentation"])
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     path = tmp_path_factory.mktemp("unbroken") / "run"
-    return path, start(path, SMALL)
+    return path, start(path, SMALL, examples=[])
 
 
 def fail_at(sample):
@@ -193,9 +197,9 @@ def test_killed_within_an_epoch_and_resumed(unbroken, tmp_path):
     """Half an epoch is lost, and done again in the same way."""
     path = tmp_path / "run"
     with pytest.raises(tf.errors.OpError):
-        start(path, SMALL, stream=fail_at(6))  # the fourth batch of two
+        start(path, SMALL, stream=fail_at(6), examples=[])  # the fourth batch of two
     assert RunFolder(path).load_about()["step"] == 2
-    model = start(path, SMALL, resume=True)
+    model = start(path, SMALL, resume=True, examples=[])
     assert_same_weights(unbroken[1], model)
     assert timeless(history(path)) == timeless(history(unbroken[0]))
 
@@ -213,20 +217,15 @@ def interrupting(monkeypatch, step):
     monkeypatch.setattr(Pace, "on_train_batch_end", on_train_batch_end)
 
 
-@pytest.mark.parametrize(
-    ("step", "number"),
-    [(2, signal.SIGINT), (3, signal.SIGTERM)],
-    ids=["at an epoch's end", "within an epoch"],
-)
-def test_ctrl_c_saves_and_resume_goes_on(unbroken, tmp_path, monkeypatch, step, number):
-    path = tmp_path / "run"
+def test_ctrl_c_saves_and_resume_goes_on(unbroken, tmp_path, monkeypatch):
+    path, step = tmp_path / "run", 3  # within the second epoch
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     interrupting(monkeypatch, step)
     with pytest.raises(Interrupted, match=rf"(?s)step {step}.*--resume"):
-        start(path, SMALL)
+        start(path, SMALL, examples=[])
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert RunFolder(path).load_about()["step"] == step
-    model = start(path, SMALL, resume=True)
+    model = start(path, SMALL, resume=True, examples=[])
     assert_same_weights(unbroken[1], model)
     assert history(path)[-1]["step"] == "6"
 

@@ -136,7 +136,7 @@ def test_covered_objects_equals_a_loop_over_every_other_pixel():
 
 
 def test_covered_objects_where_the_share_is_clear():
-    """A quarter on the canvas is not covered, three quarters are, at full resolution."""
+    """A quarter on the canvas is not covered, three quarters are, of all pixels."""
     labels = np.zeros((1, 32, 32), np.int32)
     labels[0, 1:13, 1:13] = 1
     labels[0, 15:27, 5:17] = 2
