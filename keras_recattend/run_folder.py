@@ -28,6 +28,18 @@ def _without_optimizer(model):
             model.__dict__["optimizer"] = optimizer
 
 
+def _named(model, optimizer):
+    """All variables by names that are the same in every process.
+
+    Keras numbers models and optimizers as they come: `adam_w_1/...` in a run that
+    trained a stage before is `adam_w/...` in the one that goes on.
+    """
+    named = {f"model/{v.path.split('/', 1)[1]}": v for v in model.variables}
+    if optimizer is not None:
+        named |= {f"optimizer/{i}": v for i, v in enumerate(optimizer.variables)}
+    return named
+
+
 class RunError(UserError):
     """A run folder, or what is asked of it, is not as it should be."""
 
@@ -141,12 +153,7 @@ class RunFolder:
 
     def save_state(self, model, optimizer, about):
         """Write all variables of model and optimizer, and `about` (JSON)."""
-        arrays = {f"model/{v.path}": np.asarray(v) for v in model.variables}
-        if optimizer is not None:
-            arrays |= {
-                f"optimizer/{i}/{v.path}": np.asarray(v)
-                for i, v in enumerate(optimizer.variables)
-            }
+        arrays = {k: np.asarray(v) for k, v in _named(model, optimizer).items()}
         arrays["about"] = np.array(json.dumps(about))
         self.state_file.parent.mkdir(exist_ok=True)
         temporary = self.state_file.with_name("writing.npz")
@@ -163,19 +170,14 @@ class RunFolder:
     def load_state(self, model, optimizer=None):
         """Put the saved variables back into the model and the built optimizer."""
         with np.load(self.state_file) as arrays:
-            for variable in model.variables:
-                self._assign(variable, arrays, f"model/{variable.path}")
-            if optimizer is not None:
-                for i, variable in enumerate(optimizer.variables):
-                    self._assign(variable, arrays, f"optimizer/{i}/{variable.path}")
-
-    def _assign(self, variable, arrays, name):
-        if name not in arrays or arrays[name].shape != tuple(variable.shape):
-            raise RunError(
-                f"{self.state_file} belongs to another configuration: it has no "
-                f"{name} of shape {tuple(variable.shape)}."
-            )
-        variable.assign(arrays[name])
+            for name, variable in _named(model, optimizer).items():
+                shape = tuple(variable.shape)
+                if name not in arrays or arrays[name].shape != shape:
+                    raise RunError(
+                        f"{self.state_file} belongs to another configuration: it has "
+                        f"no {name} of shape {shape}."
+                    )
+                variable.assign(arrays[name])
 
     def append_history(self, row, columns):
         """Add an epoch to `history.csv`; columns that it does not know stay empty."""
