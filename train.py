@@ -53,6 +53,8 @@ def parse(arguments=None):
     for name, value in (("minutes", options.minutes), ("max-steps", options.max_steps)):
         if value is not None and value <= 0:
             raise UserError(f"--{name} must be above 0, got {value}.")
+    if not 0 <= options.seed < 2**32:
+        raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
     return options
 
 
@@ -64,7 +66,7 @@ def main():
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
     from keras_recattend.run_folder import RunFolder
-    from keras_recattend.training import Training, seed_everything
+    from keras_recattend.training import Training, seed_everything, stage_names
 
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RunFolder(options.run_dir or Path("runs") / f"{options.dataset}-{stamp}")
@@ -74,6 +76,10 @@ def main():
     else:
         config = presets.get(options.preset or presets.of_dataset(options.dataset))
         about = {"options": _kept(options), "versions": versions()}
+        # Mistakes are told before data is converted and a folder is made.
+        folder.check_free()
+    names = None if options.stage == "all" else [options.stage]
+    stage_names(config, names)
     manifest = catalog.prepare(
         options.dataset,
         options.data_dir,
@@ -122,7 +128,7 @@ def main():
         max_steps=options.max_steps,
         bar=sys.stderr.isatty() and not options.quiet,
     )
-    training.run(None if options.stage == "all" else [options.stage], options.resume)
+    training.run(names, options.resume)
     folder.load_weights(model)
     evaluate_run(model, examples, folder.path, split="val")
 

@@ -31,7 +31,7 @@ class NotFinite(UserError):
     """A loss became NaN or infinite."""
 
 
-class Interrupted(RuntimeError):
+class Interrupted(KeyboardInterrupt):
     """Training was asked to stop, and has saved where it was."""
 
 
@@ -153,8 +153,13 @@ class StopOnSignal(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
+        self.restore()
+
+    def restore(self):
+        """Put the old handlers back; Keras tells nothing where training fails."""
         for number, handler in self._old.items():
             signal.signal(number, handler)
+        self._old = {}
 
 
 class Validation(keras.callbacks.Callback):

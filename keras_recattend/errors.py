@@ -76,6 +76,7 @@ def run_command(main, *user_errors):
     except (UserError, ConfigError, *user_errors) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        # Training's own says where it was saved and how to go on.
+        print(f"\n{str(error) or 'Interrupted.'}", file=sys.stderr)
         sys.exit(130)

@@ -4,8 +4,10 @@ import contextlib
 import csv
 import json
 import os
+import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from keras_recattend.config import Config, near_names
@@ -83,17 +85,21 @@ class RunFolder:
     def state_file(self):
         return self.path / "state" / "training.npz"
 
+    def check_free(self):
+        """Raise RunError where the folder exists and is not empty."""
+        if self.path.is_file() or (self.path.exists() and any(self.path.iterdir())):
+            raise RunError(
+                f"The run folder {self.path} exists already. Go on with --resume, "
+                "or name another one with --run-dir."
+            )
+
     def create(self, config, **about):
         """Make the folder and write `config.json`; `about` says how it was asked for.
 
         Raises:
             RunError: the folder exists and is not empty.
         """
-        if self.path.exists() and any(self.path.iterdir()):
-            raise RunError(
-                f"The run folder {self.path} exists already. Go on with --resume, "
-                "or name another one with --run-dir."
-            )
+        self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(
             self.config_file, {"format": FORMAT, "config": config.to_dict(), **about}
@@ -108,14 +114,17 @@ class RunFolder:
             )
         try:
             values = json.loads(self.config_file.read_text())
-            if values.pop("format") != FORMAT:
-                raise RunError(
-                    f"{self.config_file} has another format than {FORMAT}: it was made "
-                    "by another version. Train anew, or use that version."
-                )
-            return Config.from_dict(values.pop("config")), values
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            known = values.pop("format") == FORMAT
+            config = Config.from_dict(values.pop("config")) if known else None
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            # ValueError: no JSON, no text, unknown options and impossible settings.
             raise RunError(f"{self.config_file} cannot be read: {error!r}") from error
+        if not known:
+            raise RunError(
+                f"{self.config_file} has another format than {FORMAT}: it was made "
+                "by another version. Train anew, or use that version."
+            )
+        return config, values
 
     def load_weights(self, model, path=None):
         """Load weights into the model: `path`, or the best, or the last.
@@ -135,6 +144,7 @@ class RunFolder:
         try:
             with _without_optimizer(model):
                 model.load_weights(candidate)
+            _check_all_used(candidate, model)
         except (ValueError, KeyError, OSError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise RunError(
@@ -164,12 +174,12 @@ class RunFolder:
         """Return what `save_state` was told, or None when there is no state."""
         if not self.state_file.is_file():
             return None
-        with np.load(self.state_file) as arrays:
+        with self._state() as arrays:
             return json.loads(str(arrays["about"]))
 
     def load_state(self, model, optimizer=None):
         """Put the saved variables back into the model and the built optimizer."""
-        with np.load(self.state_file) as arrays:
+        with self._state() as arrays:
             for name, variable in _named(model, optimizer).items():
                 shape = tuple(variable.shape)
                 if name not in arrays or arrays[name].shape != shape:
@@ -178,6 +188,19 @@ class RunFolder:
                         f"no {name} of shape {shape}."
                     )
                 variable.assign(arrays[name])
+
+    @contextlib.contextmanager
+    def _state(self):
+        """The arrays of the state file. Raises RunError where it is damaged."""
+        try:
+            # Opened here: numpy leaves the file of a damaged archive open.
+            with open(self.state_file, "rb") as file, np.load(file) as arrays:
+                yield arrays
+        except (zipfile.BadZipFile, KeyError, EOFError) as error:
+            raise RunError(
+                f"{self.state_file} is damaged ({error}): the run cannot be resumed. "
+                "Its weights can still be used; train anew in another folder."
+            ) from error
 
     def append_history(self, row, columns):
         """Add an epoch to `history.csv`; columns that it does not know stay empty."""
@@ -194,6 +217,20 @@ class RunFolder:
         temporary = path.with_name("writing." + path.name)
         temporary.write_text(json.dumps(values, indent=2) + "\n")
         os.replace(temporary, path)
+
+
+def _check_all_used(path, model):
+    """Raise ValueError where the file has weights that the model has no place for."""
+    count = 0
+
+    def visit(_, item):
+        nonlocal count
+        count += isinstance(item, h5py.Dataset)
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    if count != len(model.weights):
+        raise ValueError(f"{count} arrays, but the model has {len(model.weights)}.")
 
 
 def find_weights(name):

@@ -20,7 +20,7 @@ from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.schedules import Clock
 
-__all__ = ["Training", "make_optimizer", "seed_everything"]
+__all__ = ["Training", "make_optimizer", "seed_everything", "stage_names"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,6 +46,24 @@ def make_optimizer(stage):
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def stage_names(config, names=None):
+    """Return the names of the stages to train (None = all of the preset), in order.
+
+    Raises:
+        RunError: the preset lacks one.
+        UserError: one does not fit into this machine's memory.
+    """
+    for name in names or ():
+        if name not in config.stages:
+            raise RunError(
+                f"The preset {config.name} has no stage {name!r}; it has "
+                f"{', '.join(config.stages)}."
+            )
+    names = [n for n in stages.STAGES if n in (names or config.stages)]
+    check_memory(config, names)
+    return names
 
 
 def seed_everything(seed):
@@ -95,14 +113,7 @@ class Training:
             RunError: nothing to resume from.
         """
         config = self.model.config
-        for name in names or ():
-            if name not in config.stages:
-                raise RunError(
-                    f"The preset {config.name} has no stage {name!r}; it has "
-                    f"{', '.join(config.stages)}."
-                )
-        names = [n for n in stages.STAGES if n in (names or config.stages)]
-        check_memory(config, names)
+        names = stage_names(config, names)
         state = self._state() if resume else {}
         done = state.get("done", [])
         best = state.get("best")
@@ -130,8 +141,7 @@ class Training:
                 f"{self.folder.path} has no saved state to resume from: its training "
                 "did not finish an epoch. Start it again in a new folder."
             )
-        if about["stage"] is None:
-            self.folder.load_state(self.model)
+        self.folder.load_state(self.model)
         return about
 
     def _stage(self, name, minutes, at, done, best):
@@ -183,16 +193,19 @@ class Training:
         _LOG.info("Stage %s: %s, batches of %d.", name, limit, stage.batch_size)
         began = time.monotonic()
         if not clock.done:
-            self.model.fit(
-                self.stream(stage.batch_size, step * stage.batch_size, seed),
-                initial_epoch=at.get("epoch", 0),
-                epochs=ENDLESS,
-                steps_per_epoch=length,
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=0,
-            )
-        if stop.received is not None and not clock.done:
+            try:
+                self.model.fit(
+                    self.stream(stage.batch_size, step * stage.batch_size, seed),
+                    initial_epoch=at.get("epoch", 0),
+                    epochs=ENDLESS,
+                    steps_per_epoch=length,
+                    callbacks=callbacks,
+                    shuffle=False,
+                    verbose=0,
+                )
+            finally:
+                stop.restore()
+        if stop.received is not None:
             raise Interrupted(
                 f"Stopped in stage {name!r} at step {clock.step}. Everything is saved: "
                 f"go on with --resume --run-dir {self.folder.path}"
