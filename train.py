@@ -72,7 +72,7 @@ def main():
     folder = RunFolder(options.run_dir or Path("runs") / f"{options.dataset}-{stamp}")
     if options.resume:
         config, about = folder.read()
-        options = argparse.Namespace(**vars(options) | about["options"])
+        options = _resumed(options, about["options"])
     else:
         config = presets.get(options.preset or presets.of_dataset(options.dataset))
         about = {"options": _kept(options), "versions": versions()}
@@ -131,6 +131,19 @@ def main():
     training.run(names, options.resume)
     folder.load_weights(model)
     evaluate_run(model, examples, folder.path, split="val")
+
+
+def _resumed(options, stored):
+    """The options of the run that goes on; tells of others that were given."""
+    defaults = vars(parse([]))
+    for name, value in stored.items():
+        given = getattr(options, name)
+        if given not in (defaults[name], value):
+            flag = "--" + name.replace("_", "-")
+            _LOG.warning(
+                "%s %s is not used: the run goes on with %s.", flag, given, value
+            )
+    return argparse.Namespace(**vars(options) | stored)
 
 
 def _kept(options):

@@ -324,8 +324,9 @@ def _validate(config):
     _one_of("variance", network.variance, ["size", "predicted"])
     _one_of("filters", segmentation.filters, ["density", "normalized"])
     _one_of("output", segmentation.output, ["relu", "logits"])
-    for name in config.stages:
+    for name, stage in config.stages.items():
         _one_of("stage", name, list(STAGES))
+        _validate_stage(config, name, stage)
     _one_of("extra_channels", config.extra_channels, [0, 1, 9])
     for name, depths, factors in [
         ("box_network", network.depths, network.pools),
@@ -363,6 +364,27 @@ def _validate(config):
         raise ConfigError(
             "The transposed CNN must undo the pooling: pools="
             f"{segmentation.pools}, factors={segmentation.transposed_factors}"
+        )
+
+
+def _validate_stage(config, name, stage):
+    for field_name in ("steps", "batch_size", "steps_per_epoch", "validate_every"):
+        if getattr(stage, field_name) < 1:
+            raise ConfigError(
+                f"stages.{name}.{field_name} must be 1 or more, got "
+                f"{getattr(stage, field_name)}."
+            )
+    unrolled = name == "joint" or (name == "box" and not stage.canvases)
+    if unrolled and config.normalization == "batch" and not stage.freeze_normalization:
+        raise ConfigError(
+            f"stages.{name} unrolls the steps with batch normalisation shared over "
+            "them: their statistics differ, and what scores well in training collapses "
+            "in inference. Set freeze_normalization=True, or normalization to "
+            "'batch_per_step' or 'group'."
+        )
+    if name == "own_canvases" and not stage.canvases:
+        raise ConfigError(
+            "stages.own_canvases needs canvases of 1 or more an image, got 0."
         )
 
 

@@ -391,7 +391,6 @@ class RecurrentAttention(keras.Model):
         switches,
         noise_seed=None,
         training=False,
-        normalization_training=None,
         segment_objects=True,
         collect=("masks", "scores", "box_iou"),
     ):
@@ -403,7 +402,7 @@ class RecurrentAttention(keras.Model):
                 is cut, and its mask written to the canvas, instead of the output.
             noise_seed: int32 [2] for noise on true masks written to the canvas, or
                 None = no noise.
-            normalization_training: whether batch statistics are used; None = training.
+            training: whether normalisation uses the batch's statistics.
             segment_objects: False for the paper's box stage: no segmentation, the
                 score from the LSTM state alone.
             collect: names of what to return, out of "masks", "scores" [B, T],
@@ -414,8 +413,6 @@ class RecurrentAttention(keras.Model):
         Returns:
             A dict of the collected, time as the second axis.
         """
-        if normalization_training is None:
-            normalization_training = training
         timespan = self.config.timespan
         image_size = self.config.image_size
         batch = prepared.image.shape[0] or tf.shape(prepared.image)[0]
@@ -430,7 +427,7 @@ class RecurrentAttention(keras.Model):
         arrays = {name: tf.TensorArray(tf.float32, timespan) for name in collect}
 
         def body(t, canvas, arrays):
-            box = self.look(prepared, canvas, step=t, training=normalization_training)
+            box = self.look(prepared, canvas, step=t, training=training)
             values = {"center": box.center, "size": box.size}
             if self.is_normalized:
                 own = boxes.soft_windows(box.center, box.size, image_size)
@@ -455,7 +452,7 @@ class RecurrentAttention(keras.Model):
                     center,
                     size,
                     step=t,
-                    training=normalization_training,
+                    training=training,
                 )
                 show_truth = use_mask[:, t, tf.newaxis, tf.newaxis]
                 written = show_truth * true_mask + (1.0 - show_truth) * segment.mask

@@ -64,9 +64,8 @@ def evaluate_run(model, examples, out, split, overlays=0, labels=False, about=No
         for example, f in zip(batch, found, strict=True):
             rows.append({"name": example.name, **score_image(example.labels, f.labels)})
             if labels:
-                _write_labels(
-                    out / "labels" / f"{Path(example.name).name}.png", f.labels
-                )
+                file = example.name.replace("/", "_") + ".png"
+                _write_labels(out / "labels" / file, f.labels)
             if len(pictures) < overlays:
                 pictures.append(
                     comparison(

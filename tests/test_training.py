@@ -295,7 +295,7 @@ def test_minutes_end_a_stage(tmp_path):
     start(path, config, minutes=0.05, examples=[])
     rows = history(path)
     # The first step builds the graph and may take all of it.
-    assert 0.05 <= float(rows[-1]["minutes"]) < 1.0
+    assert 0.05 <= float(rows[-1]["minutes"]) < 5.0
     assert int(rows[-1]["step"]) >= 1
 
 

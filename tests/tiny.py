@@ -53,7 +53,17 @@ def config(stage=None, stages=STAGES, **changes):
             "transposed_factors": (2, 2, 1),
         },
         inference={"refinements": 1, "zoom": 1.0, "min_area": 2},
-        stages={name: Stage(**(options | (stage or {}))) for name in stages},
+        stages={
+            name: Stage(
+                **(
+                    options
+                    # Shared batch normalisation may not be unrolled otherwise.
+                    | {"freeze_normalization": name == "joint"}
+                    | (stage or {})
+                )
+            )
+            for name in stages
+        },
     )
     return tiny.replace(**changes)
 

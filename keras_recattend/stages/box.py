@@ -65,14 +65,15 @@ class UnrolledBoxStage(Objective):
 
     def evaluate(self, model, batch, step, seed, training):
         truth = Truth.of_batch(batch, self.config.timespan, self.stage.box_padding)
-        prepared = model.prepare(batch["image"], batch.get("extra"), training=training)
+        norm = training and not self.stage.freeze_normalization
+        prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         on = tf.ones_like(truth.exists)
         outputs = model.unroll(
             prepared,
             truth,
             (tf.zeros_like(on), on),
             noise_seed=split_seed(seed, 1)[0] if training else None,
-            training=training,
+            training=norm,
             segment_objects=False,
             collect=("scores", "box_iou"),
         )

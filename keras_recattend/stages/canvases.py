@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_recattend.sampling import noisy
 from keras_recattend.stages.objective import split_seed
 
-__all__ = ["covered_objects", "draw_covered", "paint"]
+__all__ = ["covered_objects", "draw_covered", "object_pixels", "paint"]
 
 # Shares of canvases with every object on them, and with one to three left: the end of
 # the sequence decides the count.
@@ -69,17 +69,24 @@ def paint(labels, covered, noise_seed=None):
     return canvases if noise_seed is None else noisy(canvases, noise_seed)
 
 
-def covered_objects(canvases, labels, slots):
+def object_pixels(labels, slots):
+    """Return every other pixel of all objects, both ways, float32 [B, H W / 4, T].
+
+    That is plenty to tell whether half an object is covered, and is made once for all
+    canvases of a batch.
+    """
+    pixels = tf.one_hot(labels[:, ::2, ::2] - 1, slots)
+    return tf.reshape(pixels, [tf.shape(labels)[0], -1, slots])
+
+
+def covered_objects(canvases, pixels):
     """Return which objects lie with half their pixels on the canvas, float32 [B, K, T].
 
     Args:
-        canvases: [B, K, H, W]. labels: int32 [B, H, W]. slots: T.
+        canvases: [B, K, H, W]. pixels: see `object_pixels`.
     """
-    # Every other pixel both ways is plenty for a share of one half.
-    canvases, labels = canvases[:, :, ::2, ::2], labels[:, ::2, ::2]
     shape = tf.shape(canvases)
-    on = tf.reshape(tf.cast(canvases > 0.5, tf.float32), [shape[0], shape[1], -1])
-    masks = tf.one_hot(tf.reshape(labels, [shape[0], -1]) - 1, slots)  # [B, HW, T]
-    drawn = tf.matmul(on, masks)
-    area = tf.reduce_sum(masks, axis=1)[:, tf.newaxis]
+    on = tf.cast(canvases[:, :, ::2, ::2] > 0.5, tf.float32)
+    drawn = tf.matmul(tf.reshape(on, [shape[0], shape[1], -1]), pixels)
+    area = tf.reduce_sum(pixels, axis=1)[:, tf.newaxis]
     return tf.cast((area > 0) & (drawn >= 0.5 * area), tf.float32)

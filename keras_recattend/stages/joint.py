@@ -50,8 +50,7 @@ class JointStage(Objective):
             truth,
             switches,
             noise_seed=seeds[2] if training else None,
-            training=training,
-            normalization_training=norm,
+            training=norm,
         )
         iou = soft_iou_matrix(outputs["masks"], truth.masks)
         first = self.config.first_outputs_only

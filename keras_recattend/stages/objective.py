@@ -59,6 +59,10 @@ class Objective:
                 has it, "extra".
             step: optimiser steps made so far.
         """
+        if "labels" in batch:
+            # More objects than slots: the largest, of least id, are kept.
+            labels, slots = batch["labels"], self.config.max_instances
+            batch = batch | {"labels": tf.where(labels > slots, 0, labels)}
         seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
         terms, measures = self.evaluate(model, batch, step, seed, training)
         if self.has_decay:

@@ -9,7 +9,12 @@ import tensorflow as tf
 from keras_recattend.losses import patch_loss, soft_iou
 from keras_recattend.model import LEAST_NEW_SHARE
 from keras_recattend.stages import looking
-from keras_recattend.stages.canvases import covered_objects, draw_covered, paint
+from keras_recattend.stages.canvases import (
+    covered_objects,
+    draw_covered,
+    object_pixels,
+    paint,
+)
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.stages.segmenting import jitter_boxes, segment_patches
 
@@ -83,7 +88,7 @@ class OwnCanvasesStage(Objective):
         index = tf.cast(draw * (objects + 1.0), tf.int32)
         index = tf.minimum(index, tf.shape(own)[1] - 1)
         own = tf.gather(own, index, batch_dims=1)  # [B, K, H, W]
-        covered = covered_objects(own, labels, slots)
+        covered = covered_objects(own, object_pixels(labels, slots))
         true_covered = draw_covered(exists, count, seeds[2])
         painted = tf.reshape(paint(labels, true_covered), tf.shape(own))
         truth = tf.random.stateless_uniform([batch_size, count, 1], seeds[3])
@@ -110,6 +115,7 @@ def rollout(model, batch, exists, show_truth, seed):
     batch_size = tf.shape(labels)[0]
     steps = tf.cast(tf.reduce_max(tf.reduce_sum(exists, axis=-1)), tf.int32) + 1
     prepared = model.prepare(batch["image"], batch.get("extra"))
+    pixels = object_pixels(labels, slots)
     canvases = tf.TensorArray(tf.float32, steps)
 
     def body(t, canvas, canvases):
@@ -120,7 +126,7 @@ def rollout(model, batch, exists, show_truth, seed):
         seeds = split_seed(seed + tf.stack([0, t]), 2)
         draw = tf.random.stateless_uniform([batch_size], seeds[0])
         replace = stuck | (draw < show_truth)
-        left = exists - covered_objects(canvas[:, tf.newaxis], labels, slots)[:, 0]
+        left = exists - covered_objects(canvas[:, tf.newaxis], pixels)[:, 0]
         chance = tf.random.stateless_uniform(tf.shape(left), seeds[1], 0.1, 1.0)
         drawn = tf.one_hot(tf.argmax(chance * left, axis=-1), slots) * left
         true_mask = paint(labels, drawn[:, tf.newaxis])

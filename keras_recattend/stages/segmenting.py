@@ -97,9 +97,9 @@ def segment_patches(model, batch, canvases, center, size, index, training):
     parts = [extract(batch["image"], *read), extract(canvases[..., tf.newaxis], *read)]
     if "extra" in batch:
         parts.append(extract(batch["extra"], *read))
-    labels = batch["labels"]
-    repeats = tf.shape(index)[0] // tf.shape(labels)[0]
-    mask = tf.equal(tf.repeat(labels, repeats, axis=0), index[:, None, None] + 1)
+    labels = batch["labels"][:, tf.newaxis]  # [B, 1, H, W]
+    objects = tf.reshape(index + 1, [tf.shape(labels)[0], -1, 1, 1])
+    mask = tf.reshape(tf.equal(labels, objects), tf.shape(canvases))
     target = extract(tf.cast(mask, tf.float32)[..., tf.newaxis], *read)[..., 0]
     result = model.segmentation(tf.concat(parts, axis=-1), training=training)
     return result.heat, tf.stop_gradient(target), result.features

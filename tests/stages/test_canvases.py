@@ -5,7 +5,12 @@ import pytest
 import tensorflow as tf
 
 from keras_recattend.stages import canvases as module
-from keras_recattend.stages.canvases import covered_objects, draw_covered, paint
+from keras_recattend.stages.canvases import (
+    covered_objects,
+    draw_covered,
+    object_pixels,
+    paint,
+)
 
 SEED = tf.constant([3, 5])
 DRAWS = 6000
@@ -121,7 +126,9 @@ def test_covered_objects_equals_a_loop_over_every_other_pixel():
     rng = np.random.default_rng(2)
     labels = random_labels(3, size=(16, 20))
     canvases = rng.uniform(0, 1, (2, 3, 16, 20)).astype(np.float32)
-    found = covered_objects(tf.constant(canvases), tf.constant(labels), 4).numpy()
+    found = covered_objects(
+        tf.constant(canvases), object_pixels(tf.constant(labels), 4)
+    ).numpy()
     assert found.shape == (2, 3, 4)
     for b in range(2):
         for k in range(3):
@@ -143,7 +150,7 @@ def test_covered_objects_where_the_share_is_clear():
     canvas = np.zeros((1, 1, 32, 32), np.float32)
     canvas[0, 0, 1:13, 1:4] = 0.9  # 3 of 12 columns
     canvas[0, 0, 15:27, 5:14] = 0.9  # 9 of 12
-    found = covered_objects(tf.constant(canvas), tf.constant(labels), 3)
+    found = covered_objects(tf.constant(canvas), object_pixels(tf.constant(labels), 3))
     np.testing.assert_array_equal(found[0, 0], [0.0, 1.0, 0.0])
 
 
@@ -152,5 +159,5 @@ def test_painted_objects_are_found_covered():
     labels[0, 2:10, 3:9], labels[0, 12:20, 4:30], labels[0, 22:30, 6:20] = 3, 1, 2
     covered = draw_covered(exists_of([3], 4), 20, SEED)
     canvases = paint(tf.constant(labels), covered)[tf.newaxis]
-    found = covered_objects(canvases, tf.constant(labels), 4)
+    found = covered_objects(canvases, object_pixels(tf.constant(labels), 4))
     np.testing.assert_array_equal(found, covered)

@@ -1,5 +1,6 @@
 """The joint stage: terms of the true loop, and scheduled sampling in it."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -133,7 +134,10 @@ def test_validation_shows_no_truth(spied):
 def test_frozen_normalization_leaves_the_statistics_alone(model):
     batch = tiny.batch((2, 1))
     for frozen in (True, False):
-        stage = JointStage(config_like(model, freeze_normalization=frozen))
+        options = dataclasses.replace(
+            model.config.stages["joint"], freeze_normalization=frozen
+        )
+        stage = JointStage(model.config, options)
         before = [v.numpy() for v in model.non_trainable_variables]
         stage(model, batch, 0, training=True)
         moved = [

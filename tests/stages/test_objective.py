@@ -29,7 +29,10 @@ def test_every_stage_has_its_objective():
 
 
 def test_no_canvases_is_the_full_unroll():
-    unrolled = stages.objective("box", tiny.config({"canvases": 0}))
+    unrolled_config = tiny.config(
+        {"canvases": 0, "freeze_normalization": True}, stages=["box"]
+    )
+    unrolled = stages.objective("box", unrolled_config)
     assert isinstance(unrolled, stages.UnrolledBoxStage)
     assert isinstance(stages.objective("box", tiny.config()), BoxStage)
 
@@ -122,3 +125,20 @@ def test_box_terms_are_finite_with_images_without_objects(model, counts):
         terms, measures = objective(model, tiny.batch(counts), 0, training=training)
         for name, value in (terms | measures).items():
             assert np.isfinite(value), name
+
+
+def test_objects_beyond_the_slots_are_background(model):
+    # The joint stage has one slot more than the most objects: the one that ends.
+    batch = tiny.batch((2, 1))
+    labels = batch["labels"].numpy()
+    crowded = labels.copy()
+    crowded[:, :3, :3] = np.where(labels[:, :3, :3] == 0, tiny.SLOTS + 1, 0)
+    plain = np.where(crowded > tiny.SLOTS, 0, crowded)
+    for name in stages.STAGES:
+        stage = stages.objective(name, model.config)
+        terms = [
+            stage(model, batch | {"labels": tf.constant(values)}, 0, training=False)[0]
+            for values in (crowded, plain)
+        ]
+        for term in stage.terms:
+            np.testing.assert_allclose(terms[0][term], terms[1][term], rtol=1e-6)
