@@ -192,8 +192,14 @@ class Validation(keras.callbacks.Callback):
             return
         values = self.model.evaluate(self.batches, verbose=0, return_dict=True)
         logs.update({f"val_{name}": value for name, value in values.items()})
-        if self.predictor is None or not self.examples:
-            return
+        if self.predictor is not None and self.examples:
+            self._score(logs)
+        # Scoring takes time: where it was the last of the budget, this was the last
+        # epoch, instead of one more of a single step.
+        if self.clock.done:
+            self.model.stop_training = True
+
+    def _score(self, logs):
         rows = evaluate_images(self.predictor, self.examples)
         summary = summarise(rows)
         logs["sbd"] = summary["sbd"]["mean"]

@@ -135,14 +135,14 @@ def leaves():
             output="logits",
             padding=1.3,
         ),
-        inference=Inference(refinements=2, inhibition=True, min_area=10),
+        inference=Inference(refinements=3, inhibition=True, min_area=10),
         augmentation=_ROSETTE,
         stages={
             "box": Stage(steps=800, share=0.36),
-            "segmentation": Stage(steps=1000, share=0.36),
+            "segmentation": Stage(steps=1200, share=0.36, validate_every=30),
             "own_canvases": Stage(
                 steps=200,
-                share=0.22,
+                share=0.23,
                 learning_rate=3e-4,
                 jitter=(0.03, 0.08),
                 steps_per_epoch=25,
@@ -150,7 +150,7 @@ def leaves():
             ),
             "joint": Stage(
                 steps=20,
-                share=0.06,
+                share=0.05,
                 batch_size=4,
                 learning_rate=5e-5,
                 steps_per_epoch=10,
