@@ -111,7 +111,7 @@ def test_further_values(examples, tmp_path):
 def test_names_with_folders(examples, tmp_path):
     examples[0].name = "A1/plant001"
     evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
-    assert (tmp_path / "labels" / "plant001.png").is_file()
+    assert (tmp_path / "labels" / "A1_plant001.png").is_file()
     assert read_csv(tmp_path / "images.csv")[0]["name"] == "A1/plant001"
 
 

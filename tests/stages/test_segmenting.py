@@ -123,7 +123,7 @@ def test_patch_shows_the_image_and_its_own_canvas(model, monkeypatch):
 @pytest.mark.parametrize("canvases", [2, 0], ids=["random canvases", "sequence"])
 @pytest.mark.parametrize("counts", [(3, 0), (0, 0)])
 def test_images_without_objects_cost_nothing(model, canvases, counts):
-    config = tiny.config({"canvases": canvases})
+    config = tiny.config({"canvases": canvases}, stages=["segmentation"])
     stage = SegmentationStage(config)
     terms, measures = stage(model, tiny.batch(counts), 0, training=True)
     assert np.isfinite(terms["patch"])
@@ -134,7 +134,7 @@ def test_images_without_objects_cost_nothing(model, canvases, counts):
 
 def test_validation_cuts_the_true_box_without_jitter(model, monkeypatch):
     """... and pads it as inference does."""
-    config = tiny.config({"canvases": 0, "jitter": (0.3, 0.3)})
+    config = tiny.config({"canvases": 0, "jitter": (0.3, 0.3)}, stages=["segmentation"])
     batch = tiny.batch((3, 1))
     cuts = []
 
