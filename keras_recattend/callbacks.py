@@ -10,7 +10,8 @@ import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from keras_recattend.errors import UserError
-from keras_recattend.metrics.report import format_summary, score_image, summarise
+from keras_recattend.metrics.report import format_summary, summarise
+from keras_recattend.reporting import score_examples
 from keras_recattend.schedules import learning_rate
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "Recorder",
     "StopOnSignal",
     "Validation",
-    "evaluate_images",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -33,20 +33,6 @@ class NotFinite(UserError):
 
 class Interrupted(KeyboardInterrupt):
     """Training was asked to stop, and has saved where it was."""
-
-
-def evaluate_images(predictor, examples):
-    """Return one dict of scores an image, with its "name".
-
-    Args:
-        predictor: a `Predictor`.
-        examples: objects with `name`, `image` (uint8) and `labels`, original size.
-    """
-    found = predictor([example.image for example in examples])
-    return [
-        {"name": example.name, **score_image(example.labels, f.labels)}
-        for example, f in zip(examples, found, strict=True)
-    ]
 
 
 class Pace(keras.callbacks.Callback):
@@ -200,8 +186,8 @@ class Validation(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _score(self, logs):
-        rows = evaluate_images(self.predictor, self.examples)
-        summary = summarise(rows)
+        scored = score_examples(self.predictor, self.examples)
+        summary = summarise(row for _, _, row in scored)
         logs["sbd"] = summary["sbd"]["mean"]
         logs["abs_dic"] = summary["abs_dic"]["mean"]
         logs["fbd"] = summary["fbd"]["mean"]

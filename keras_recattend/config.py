@@ -8,6 +8,7 @@ name their near neighbours.
 import dataclasses
 import difflib
 import json
+import math
 import typing
 from dataclasses import dataclass, field
 
@@ -122,6 +123,11 @@ class BoxNetwork:
     patch_gamma: float | None = 0.0
     mask_gamma: float | None = 2.0
 
+    @property
+    def stride(self):
+        """Pixels of the image to one cell of the controller's feature map."""
+        return self.space_to_depth * math.prod(self.pools)
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -152,6 +158,12 @@ class Segmentation:
     output: str = "relu"
     padding: float = 1.3
 
+    @property
+    def features_size(self):
+        """Numbers in the CNN's last map, which the score reads (eq. 20)."""
+        cells = math.prod(self.patch_size) // math.prod(self.pools) ** 2
+        return cells * self.depths[-1]
+
 
 @dataclass(frozen=True)
 class Inference:
@@ -161,6 +173,8 @@ class Inference:
         score_threshold: a step below it ends the image's sequence.
         refinements: times the box is drawn anew round the found mask, cut and
             segmented again.
+        growth: a side of the patch that the mask touches moves out by this share of
+            the patch when it is drawn anew: the object may go on behind it.
         inhibition: never attend twice to a cell whose step added nothing.
         zoom: run a second pass on the crop round everything found in the first,
             enlarged at most this much (1 = no second pass).
@@ -173,6 +187,7 @@ class Inference:
 
     score_threshold: float = 0.5
     refinements: int = 0
+    growth: float = 0.0
     inhibition: bool = False
     zoom: float = 1.0
     mask_threshold: float = 0.5
@@ -350,17 +365,17 @@ def _validate(config):
         raise ConfigError(
             f"max_instances={config.max_instances} does not fit a 16-bit label map"
         )
-    stride = network.space_to_depth * _product(network.pools)
+    stride = network.stride
     if network.late_canvas and network.context_depths:
         stride *= 2
     _divides("image_size", config.image_size, stride, "the controller's pooling")
     _divides(
         "patch_size",
         segmentation.patch_size,
-        _product(segmentation.pools),
+        math.prod(segmentation.pools),
         "the segmentation CNN's pooling",
     )
-    if _product(segmentation.pools) != _product(segmentation.transposed_factors):
+    if math.prod(segmentation.pools) != math.prod(segmentation.transposed_factors):
         raise ConfigError(
             "The transposed CNN must undo the pooling: pools="
             f"{segmentation.pools}, factors={segmentation.transposed_factors}"
@@ -398,10 +413,3 @@ def _divides(name, size, stride, what):
         raise ConfigError(
             f"{name}={tuple(size)} must be a multiple of {stride} ({what}), both axes."
         )
-
-
-def _product(factors):
-    result = 1
-    for factor in factors:
-        result *= factor
-    return result

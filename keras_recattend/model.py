@@ -116,10 +116,7 @@ class RecurrentAttention(keras.Model):
             "steps": config.timespan,
             "initializer": config.initializer,
         }
-        stride = network.space_to_depth
-        for pool in network.pools:
-            stride *= pool
-        self.grid = tuple(extent // stride for extent in config.image_size)
+        self.grid = tuple(extent // network.stride for extent in config.image_size)
         if network.late_canvas:
             self.controller = LateCanvasController(
                 network.depths,
@@ -171,13 +168,11 @@ class RecurrentAttention(keras.Model):
             **common,
         )
         self.canvas = Canvas(name="canvas")
-        features = segmentation.depths[-1]
-        for extent in segmentation.patch_size:
-            for pool in segmentation.pools:
-                extent //= pool
-            features *= extent
         self.scoring = Scoring(
-            self.box_head.state_size, features, config.initializer, name="scoring"
+            self.box_head.state_size,
+            segmentation.features_size,
+            config.initializer,
+            name="scoring",
         )
         self.objective = None
         self.build()
@@ -246,10 +241,11 @@ class RecurrentAttention(keras.Model):
             return box.center, box.size * self.config.segmentation.padding
         return box.center, box.size
 
-    def around_mask(self, segment):
+    def around_mask(self, segment, growth=0.0):
         """Return (center, size) of a patch drawn anew round the found mask.
 
         The box of the patch's cells above 1/2, padded; where there is none, the old.
+        Sides that the mask touches move out by `growth` of the old size.
         """
         found = segment.heat > 0.0
         axes = []
@@ -258,6 +254,9 @@ class RecurrentAttention(keras.Model):
             means = filter_means(segment.center[:, axis], segment.size[:, axis], length)
             low = tf.reduce_min(tf.where(any_cell, means, means.dtype.max), axis=-1)
             high = tf.reduce_max(tf.where(any_cell, means, means.dtype.min), axis=-1)
+            touches = tf.cast(any_cell, means.dtype)
+            low -= growth * segment.size[:, axis] * touches[:, 0]
+            high += growth * segment.size[:, axis] * touches[:, -1]
             axes.append((low, high, segment.size[:, axis] / length))
         low, high, cell = (
             tf.stack(values, axis=-1) for values in zip(*axes, strict=True)
@@ -269,14 +268,13 @@ class RecurrentAttention(keras.Model):
             tf.where(exists, size, segment.size),
         )
 
-    def find(self, prepared, canvas, step=0, blocked=None, refinements=None):
+    def find(self, prepared, canvas, step=0, blocked=None, inference=None):
         """Look and segment as in inference: (box, segment, score [N])."""
-        if refinements is None:
-            refinements = self.config.inference.refinements
+        settings = inference or self.config.inference
         box = self.look(prepared, canvas, step=step, blocked=blocked)
         segment = self.segment(prepared, canvas, box, *self.patch_box(box), step=step)
-        for _ in range(refinements):
-            center, size = self.around_mask(segment)
+        for _ in range(settings.refinements):
+            center, size = self.around_mask(segment, settings.growth)
             segment = self.segment(prepared, canvas, box, center, size, step=step)
         return box, segment, tf.sigmoid(self.scoring(box.state, segment.features))
 
@@ -328,11 +326,7 @@ class RecurrentAttention(keras.Model):
 
         def body(t, canvas, active, blocked, arrays):
             box, segment, score = self.find(
-                prepared,
-                canvas,
-                step=t,
-                blocked=blocked,
-                refinements=settings.refinements,
+                prepared, canvas, step=t, blocked=blocked, inference=settings
             )
             if stop:
                 active &= score >= settings.score_threshold

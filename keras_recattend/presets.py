@@ -72,7 +72,9 @@ def cvppp():
             output="logits",
             padding=1.3,
         ),
-        inference=Inference(refinements=3, inhibition=True, zoom=1.7, min_area=25),
+        inference=Inference(
+            refinements=3, growth=0.15, inhibition=True, zoom=1.7, min_area=25
+        ),
         # Up to the size at which the second pass sees small plants.
         augmentation=dataclasses.replace(_ROSETTE, scale=(0.8, 1.6)),
         stages={
@@ -135,7 +137,7 @@ def leaves():
             output="logits",
             padding=1.3,
         ),
-        inference=Inference(refinements=3, inhibition=True, min_area=10),
+        inference=Inference(refinements=3, growth=0.15, inhibition=True, min_area=25),
         augmentation=_ROSETTE,
         stages={
             "box": Stage(steps=800, share=0.36),

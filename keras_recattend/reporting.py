@@ -18,7 +18,7 @@ from keras_recattend.metrics.report import (
 from keras_recattend.prediction import Predictor
 from keras_recattend.visualize import comparison, sheet
 
-__all__ = ["evaluate_run", "versions"]
+__all__ = ["evaluate_run", "score_examples", "versions"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,6 +35,27 @@ def versions():
         f"keras {keras.__version__}, numpy {np.__version__}, python "
         f"{platform.python_version()}, {os.cpu_count()} cores"
     )
+
+
+def score_examples(predictor, examples):
+    """Predict and score images; yield (example, `Found`, row) one by one.
+
+    Args:
+        predictor: a `Predictor`.
+        examples: objects with `name`, `image` (uint8) and `labels`, original size.
+
+    Yields:
+        row: "name" and what `score_image` returns.
+    """
+    for start in range(0, len(examples), predictor.batch_size):
+        batch = examples[start : start + predictor.batch_size]
+        found = predictor([example.image for example in batch])
+        for example, f in zip(batch, found, strict=True):
+            yield (
+                example,
+                f,
+                {"name": example.name, **score_image(example.labels, f.labels)},
+            )
 
 
 def evaluate_run(model, examples, out, split, overlays=0, labels=False, about=None):
@@ -56,22 +77,18 @@ def evaluate_run(model, examples, out, split, overlays=0, labels=False, about=No
     out.mkdir(parents=True, exist_ok=True)
     if labels:
         (out / "labels").mkdir(exist_ok=True)
-    predictor = Predictor(model)
     rows, pictures = [], []
-    for start in range(0, len(examples), predictor.batch_size):
-        batch = examples[start : start + predictor.batch_size]
-        found = predictor([example.image for example in batch])
-        for example, f in zip(batch, found, strict=True):
-            rows.append({"name": example.name, **score_image(example.labels, f.labels)})
-            if labels:
-                file = example.name.replace("/", "_") + ".png"
-                _write_labels(out / "labels" / file, f.labels)
-            if len(pictures) < overlays:
-                pictures.append(
-                    comparison(
-                        example.image, example.labels, f.labels, title=example.name
-                    )
+    for example, found, row in score_examples(Predictor(model), examples):
+        rows.append(row)
+        if labels:
+            file = example.name.replace("/", "_") + ".png"
+            _write_labels(out / "labels" / file, found.labels)
+        if len(pictures) < overlays:
+            pictures.append(
+                comparison(
+                    example.image, example.labels, found.labels, title=example.name
                 )
+            )
     summary = summarise(rows)
     write_csv(rows, out / "images.csv")
     extra = {"split": split, "preset": model.config.name, **(about or {})}

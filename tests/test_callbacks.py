@@ -17,7 +17,6 @@ from keras_recattend.callbacks import (
     Recorder,
     StopOnSignal,
     Validation,
-    evaluate_images,
 )
 from keras_recattend.config import Stage
 from keras_recattend.metrics.report import METRICS
@@ -128,9 +127,9 @@ def scores(monkeypatch):
     def evaluate(predictor, examples):
         assert predictor is PREDICTOR
         row = dict.fromkeys(METRICS, 0.0) | {"sbd": values.pop(0), "true_count": 1.0}
-        return [{"name": "a", **row}]
+        return [("a", None, {"name": "a", **row})]
 
-    monkeypatch.setattr(callbacks, "evaluate_images", evaluate)
+    monkeypatch.setattr(callbacks, "score_examples", evaluate)
     return values
 
 
@@ -198,16 +197,6 @@ def test_an_incomplete_chain_is_not_scored(scores):
     assert "val_loss" in logs
     assert "sbd" not in logs
     assert validation.best is None
-
-
-def test_evaluate_images():
-    labels = np.zeros((8, 8), np.uint16)
-    labels[:4] = 1
-    example = types.SimpleNamespace(name="a", image=None, labels=labels)
-    found = types.SimpleNamespace(labels=labels)
-    rows = evaluate_images(lambda images: [found], [example])
-    assert rows[0]["name"] == "a"
-    assert rows[0]["sbd"] == 100.0
 
 
 # -- records and progress ----------------------------------------------------------

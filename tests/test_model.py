@@ -7,7 +7,7 @@ import tensorflow as tf
 from tiny_models import CONFIGS, build, images
 
 from keras_recattend import boxes
-from keras_recattend.model import RecurrentAttention
+from keras_recattend.model import RecurrentAttention, Segment
 from keras_recattend.truth import Truth
 
 
@@ -201,6 +201,26 @@ def test_refinement_draws_the_box_round_the_mask():
     )
     np.testing.assert_allclose(new_center[1], center[1])
     np.testing.assert_allclose(new_size[1], size[1])
+
+
+def test_a_mask_at_the_edge_of_its_patch_makes_the_box_grow_there():
+    model = build(CONFIGS["heat"]())
+    h, w = model.config.segmentation.patch_size
+    heat = np.full((2, h, w), -5.0, np.float32)
+    heat[0, 0:6, 2:7] = 5.0  # the upper edge
+    heat[1, 3:6, 2:w] = 5.0  # the right edge
+    center = tf.constant([[15.0, 20.0], [15.0, 20.0]])
+    size = tf.constant([[12.0, 16.0], [12.0, 16.0]])
+    fields = dict.fromkeys(Segment._fields)
+    segment = Segment(**fields | {"heat": heat, "center": center, "size": size})
+    old_center, old_size = model.around_mask(segment)
+    new_center, new_size = model.around_mask(segment, growth=0.25)
+    padding = model.config.segmentation.padding
+    # A quarter of 12 rows upwards; a quarter of 16 columns to the right.
+    np.testing.assert_allclose(new_center - old_center, [[-1.5, 0.0], [0.0, 2.0]])
+    np.testing.assert_allclose(
+        new_size - old_size, [[3 * padding, 0.0], [0.0, 4 * padding]], rtol=1e-5
+    )
 
 
 def test_unroll_without_truth_is_inference(tiny):

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_recattend.layers.convolution import kernel_initializer
+from keras_recattend.layers.float32 import Float32Layer
 
 __all__ = ["Box", "GlimpseNetwork", "Glimpses", "HeatMapHead", "LinearHead"]
 
@@ -62,7 +63,7 @@ class Box(typing.NamedTuple):
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
-class GlimpseNetwork(keras.layers.Layer):
+class GlimpseNetwork(Float32Layer):
     """LSTM that looks at the feature map a few times by soft attention (eq. 4-5).
 
     The first glimpse is uniform, or the softmax of a prior; the following ones come
@@ -86,8 +87,6 @@ class GlimpseNetwork(keras.layers.Layer):
         initializer="he",
         **kwargs,
     ):
-        # Softmax over hundreds of cells and the LSTM state stay float32.
-        kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.glimpses = glimpses
         self.lstm_units = lstm_units
@@ -139,9 +138,7 @@ class GlimpseNetwork(keras.layers.Layer):
         return Glimpses(hidden, cell, attention, logits)
 
     def get_config(self):
-        config = super().get_config()
-        config.pop("dtype", None)
-        return config | {
+        return super().get_config() | {
             "glimpses": self.glimpses,
             "lstm_units": self.lstm_units,
             "mlp_units": self.mlp_units,
@@ -152,7 +149,7 @@ class GlimpseNetwork(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
-class LinearHead(keras.layers.Layer):
+class LinearHead(Float32Layer):
     """The paper's box head: glimpses, then one linear layer to nine numbers (eq. 6-10).
 
     In the order center (y, x), log size (y, x), log variance (y, x), log gamma of the
@@ -180,7 +177,6 @@ class LinearHead(keras.layers.Layer):
         initializer="he",
         **kwargs,
     ):
-        kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.image_size = tuple(image_size)
         self.patch_size = tuple(patch_size)
@@ -239,12 +235,10 @@ class LinearHead(keras.layers.Layer):
         )
 
     def get_config(self):
-        config = super().get_config()
-        config.pop("dtype", None)
         glimpses = self.glimpse_network.get_config()
         names = ["glimpses", "lstm_units", "mlp_units", "initializer"]
         return (
-            config
+            super().get_config()
             | {name: glimpses[name] for name in names}
             | {
                 "image_size": self.image_size,
@@ -258,7 +252,7 @@ class LinearHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
-class HeatMapHead(keras.layers.Layer):
+class HeatMapHead(Float32Layer):
     """Box head that chooses one place on a dense heat map instead of a mean of places.
 
     A 1 x 1 convolution says for every cell whether it is the centre of an object that
@@ -282,7 +276,6 @@ class HeatMapHead(keras.layers.Layer):
         initializer="he",
         **kwargs,
     ):
-        kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.image_size = tuple(image_size)
         self.grid = tuple(grid)
@@ -406,12 +399,10 @@ class HeatMapHead(keras.layers.Layer):
         return tf.concat([center, tf.exp(log_size) * TYPICAL_SIZE * extent], axis=-1)
 
     def get_config(self):
-        config = super().get_config()
-        config.pop("dtype", None)
         glimpses = self.glimpse_network.get_config()
         names = ["glimpses", "lstm_units", "mlp_units", "initializer"]
         return (
-            config
+            super().get_config()
             | {name: glimpses[name] for name in names}
             | {"image_size": self.image_size, "grid": self.grid}
         )

@@ -3,11 +3,13 @@
 import keras
 import tensorflow as tf
 
+from keras_recattend.layers.float32 import Float32Layer
+
 __all__ = ["Canvas"]
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
-class Canvas(keras.layers.Layer):
+class Canvas(Float32Layer):
     """The canvas: what has been segmented so far, kept beside the image.
 
     Eq. 1: `c_0 = 0`, `c_t = max(c_{t-1}, y_{t-1})`. Eq. 2: `d_t = [c_t, x]`. No
@@ -20,16 +22,6 @@ class Canvas(keras.layers.Layer):
     Returns:
         c_t, float32 [B, H, W].
     """
-
-    def __init__(self, **kwargs):
-        # Float32 under mixed precision: the filters that read the canvas are.
-        kwargs["dtype"] = "float32"
-        super().__init__(**kwargs)
-
-    def get_config(self):
-        config = super().get_config()
-        config.pop("dtype", None)
-        return config
 
     def blank(self, batch_size, image_size):
         """Return c_0, zeros [B, H, W]."""

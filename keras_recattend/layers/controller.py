@@ -1,5 +1,7 @@
 """The controller CNN: what the box network sees (eq. 3), and its late-canvas form."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -99,9 +101,7 @@ class LateCanvasController(keras.layers.Layer):
         self.normalization = normalization
         self.steps = steps
         self.initializer = initializer
-        self.stride = space_to_depth
-        for pool in self.pools:
-            self.stride *= pool
+        self.stride = space_to_depth * math.prod(self.pools)
         # The canvas is read at half the input's resolution at the finest: its edges
         # are soft, and what counts is which object it covers.
         self.canvas_pool = 2 if self.stride % 2 == 0 else 1

@@ -8,6 +8,8 @@ import math
 import keras
 import tensorflow as tf
 
+from keras_recattend.layers.float32 import Float32Layer
+
 __all__ = [
     "BETA",
     "GaussianFilters",
@@ -145,7 +147,7 @@ def box_mask(filter_y, filter_x, log_gamma):
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
-class GaussianFilters(keras.layers.Layer):
+class GaussianFilters(Float32Layer):
     """Both axes' filters for a box.
 
     Args:
@@ -161,8 +163,6 @@ class GaussianFilters(keras.layers.Layer):
     """
 
     def __init__(self, image_size, patch_size, kind="density", **kwargs):
-        # Means and variances of filters need float32 under mixed precision.
-        kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.image_size = tuple(image_size)
         self.patch_size = tuple(patch_size)
@@ -189,9 +189,7 @@ class GaussianFilters(keras.layers.Layer):
         return (read_y, read_x), (write_y, write_x)
 
     def get_config(self):
-        config = super().get_config()
-        config.pop("dtype", None)
-        return config | {
+        return super().get_config() | {
             "image_size": self.image_size,
             "patch_size": self.patch_size,
             "kind": self.kind,

@@ -4,12 +4,13 @@ import keras
 import tensorflow as tf
 
 from keras_recattend.layers.convolution import kernel_initializer
+from keras_recattend.layers.float32 import Float32Layer
 
 __all__ = ["Scoring"]
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
-class Scoring(keras.layers.Layer):
+class Scoring(Float32Layer):
     """Eq. 20: `s = sigmoid(w_z^T z + w_v^T v + w_0)`.
 
     z is the glimpse LSTM's last state, v the segmentation CNN's last map, flattened.
@@ -29,7 +30,6 @@ class Scoring(keras.layers.Layer):
     """
 
     def __init__(self, state_size, features_size, initializer="he", **kwargs):
-        kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.state_size = state_size
         self.features_size = features_size
@@ -60,9 +60,7 @@ class Scoring(keras.layers.Layer):
         return logit[:, 0]
 
     def get_config(self):
-        config = super().get_config()
-        config.pop("dtype", None)
-        return config | {
+        return super().get_config() | {
             "state_size": self.state_size,
             "features_size": self.features_size,
             "initializer": self.initializer,

@@ -48,10 +48,10 @@ class BoxStage(Objective):
         blobs = None
         if box.heat is not None:
             blobs = looking.cell_targets(model.box_head, center, size, exists)
-        terms, measures, _ = looking.look_terms(
-            model, box, model.scoring(box.state), center, size, uncovered, blobs
+        aim = looking.choose_target(box, center, size, uncovered)
+        return looking.look_terms(
+            model, box, aim, model.scoring(box.state), center, size, uncovered, blobs
         )
-        return terms, measures
 
 
 class UnrolledBoxStage(Objective):

@@ -47,8 +47,11 @@ def choose_target(box, center, size, uncovered):
 
     Args:
         box: a `Box` of N canvases.
-        center, size: true boxes [N, T, 2]. uncovered: [N, T].
+        center, size: true boxes, [B, T, 2]. uncovered: [B, K, T], N = B K.
     """
+    canvases = uncovered.shape[1]
+    center, size = (tf.repeat(values, canvases, axis=0) for values in (center, size))
+    uncovered = tf.reshape(uncovered, [-1, uncovered.shape[2]])
     predicted = boxes.corners(box.center[:, tf.newaxis], box.size[:, tf.newaxis])
     iou = boxes.box_iou(predicted, boxes.corners(center, size))
     distance = tf.norm(center - box.center[:, tf.newaxis], axis=-1)
@@ -92,22 +95,15 @@ def cell_targets(head, center, size, exists):
     return blob * exists[..., tf.newaxis]
 
 
-def look_terms(model, box, score_logit, center, size, uncovered, blobs):
-    """Return (terms, measures, target) of N = B K looks.
+def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):
+    """Return (terms, measures) of N = B K looks.
 
     Args:
-        box: the `Box`. score_logit: [N].
+        box: the `Box`. target: its `Target`. score_logit: [N].
         center, size: true boxes, [B, T, 2], tight.
         uncovered: [B, K, T].
         blobs: see `cell_targets`, or None without a heat map.
     """
-    canvases = uncovered.shape[1]
-
-    def repeat(values):
-        return tf.repeat(values, canvases, axis=0)
-
-    flat = tf.reshape(uncovered, [-1, uncovered.shape[2]])
-    target = choose_target(box, repeat(center), repeat(size), flat)
     weight = target.exists
     total = tf.maximum(tf.reduce_sum(weight), 1.0)
 
@@ -135,7 +131,7 @@ def look_terms(model, box, score_logit, center, size, uncovered, blobs):
         "boxes_over_half": mean(tf.cast(target.iou > 0.5, tf.float32)),
         "score_accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
     }
-    return terms, measures, target
+    return terms, measures
 
 
 def _numbers(center, size, true_center, true_size, unit):

@@ -4,6 +4,8 @@ A rollout without gradient gives the canvases that inference meets, with their
 mistakes; then an ordinary step trains on some of them.
 """
 
+import dataclasses
+
 import tensorflow as tf
 
 from keras_recattend.losses import patch_loss, soft_iou
@@ -22,6 +24,8 @@ __all__ = ["OwnCanvasesStage", "rollout"]
 
 # The model's segment is replaced by the truth this often at first, falling to never.
 SHOW_TRUTH = 0.1
+# Most times that a rollout draws a box anew: most of the gain for little of the time.
+REFINEMENTS = 1
 # A box must overlap its object this much for its patch to teach segmentation.
 LEAST_OVERLAP = 0.3
 
@@ -35,7 +39,7 @@ class OwnCanvasesStage(Objective):
 
     def evaluate(self, model, batch, step, seed, training):
         seeds = split_seed(seed, 5)
-        labels, slots = batch["labels"], self.config.max_instances
+        labels = batch["labels"]
         center, size, exists = self.true_boxes(labels)
         canvases, uncovered = self._canvases(model, batch, exists, seeds)
         norm = training and not self.stage.freeze_normalization
@@ -48,28 +52,24 @@ class OwnCanvasesStage(Objective):
 
         # The patch is the model's own box, a little moved; the target's part of the
         # label map under it is what to find.
-        predicted = looking.choose_target(
-            box,
-            tf.repeat(center, self.stage.canvases, axis=0),
-            tf.repeat(size, self.stage.canvases, axis=0),
-            tf.reshape(uncovered, [-1, slots]),
-        )
+        aim = looking.choose_target(box, center, size, uncovered)
         cut = tuple(map(tf.stop_gradient, model.patch_box(box)))
         if training:
             cut = jitter_boxes(*cut, self.stage.jitter, seeds[4])
         logits, target, features = segment_patches(
-            model, batch, canvases, *cut, predicted.index, norm
+            model, batch, canvases, *cut, aim.index, norm
         )
-        terms, measures, _ = looking.look_terms(
+        terms, measures = looking.look_terms(
             model,
             box,
+            aim,
             model.scoring(box.state, features),
             center,
             size,
             uncovered,
             blobs,
         )
-        weight = predicted.exists * tf.cast(predicted.iou > LEAST_OVERLAP, tf.float32)
+        weight = aim.exists * tf.cast(aim.iou > LEAST_OVERLAP, tf.float32)
         total = tf.maximum(tf.reduce_sum(weight), 1.0)
         terms["patch"] = tf.reduce_sum(weight * patch_loss(logits, target)) / total
         iou = soft_iou(tf.round(tf.sigmoid(logits)), target)
@@ -115,12 +115,16 @@ def rollout(model, batch, exists, show_truth, seed):
     batch_size = tf.shape(labels)[0]
     steps = tf.cast(tf.reduce_max(tf.reduce_sum(exists, axis=-1)), tf.int32) + 1
     prepared = model.prepare(batch["image"], batch.get("extra"))
+    settings = model.config.inference
+    settings = dataclasses.replace(
+        settings, refinements=min(settings.refinements, REFINEMENTS)
+    )
     pixels = object_pixels(labels, slots)
     canvases = tf.TensorArray(tf.float32, steps)
 
     def body(t, canvas, canvases):
         canvases = canvases.write(t, canvas)
-        _, segment, _ = model.find(prepared, canvas, step=t, refinements=1)
+        _, segment, _ = model.find(prepared, canvas, step=t, inference=settings)
         new = tf.reduce_sum(tf.nn.relu(segment.mask - canvas), axis=[1, 2])
         stuck = new < LEAST_NEW_SHARE * tf.reduce_prod(segment.size, axis=-1)
         seeds = split_seed(seed + tf.stack([0, t]), 2)

@@ -66,7 +66,10 @@ def test_target_is_the_uncovered_object_of_greatest_iou():
     uncovered[:, 0] = 1.0
     box = box_of(own_center, own_size)
     target = looking.choose_target(
-        box, tf.constant(center), tf.constant(size), tf.constant(uncovered)
+        box,
+        tf.constant(center),
+        tf.constant(size),
+        tf.constant(uncovered)[:, tf.newaxis],
     )
     for i in range(n):
         ious = [
@@ -89,14 +92,14 @@ def test_the_nearer_object_is_chosen_where_none_overlaps():
     center = tf.constant([[[10.0, 10.0], [50.0, 50.0], [30.0, 30.0]]])
     size = tf.fill([1, 3, 2], 4.0)
     box = box_of([[40.0, 40.0]], [[2.0, 2.0]])
-    target = looking.choose_target(box, center, size, tf.constant([[1.0, 0.0, 1.0]]))
+    target = looking.choose_target(box, center, size, tf.constant([[[1.0, 0.0, 1.0]]]))
     assert int(target.index[0]) == 2
 
 
 def test_no_object_left_is_no_target():
     center, size = (tf.constant(v) for v in random_boxes(3, (2, 4)))
     box = box_of(*random_boxes(4, (2,)))
-    target = looking.choose_target(box, center, size, tf.zeros([2, 4]))
+    target = looking.choose_target(box, center, size, tf.zeros([2, 1, 4]))
     np.testing.assert_array_equal(target.exists, [0.0, 0.0])
 
 
@@ -106,7 +109,7 @@ def test_empty_slots_give_no_nan(extent):
     center = tf.constant([[[20.0, 20.0], [0.0, 0.0]]])
     size = tf.constant([[[8.0, 8.0], [extent, extent]]])
     box = box_of([[21.0, 20.0]], [[9.0, 8.0]])
-    target = looking.choose_target(box, center, size, tf.constant([[1.0, 0.0]]))
+    target = looking.choose_target(box, center, size, tf.constant([[[1.0, 0.0]]]))
     assert int(target.index[0]) == 0
     for value in (target.iou, target.center, target.size):
         assert np.isfinite(value).all()
@@ -200,8 +203,9 @@ def perfect_look():
 def test_a_perfect_look_costs_nothing():
     center, size, _, uncovered = scene()
     box, score, blobs = perfect_look()
-    terms, measures, target = looking.look_terms(
-        MODEL, box, score, center, size, uncovered, blobs
+    target = looking.choose_target(box, center, size, uncovered)
+    terms, measures = looking.look_terms(
+        MODEL, box, target, score, center, size, uncovered, blobs
     )
     assert set(terms) == set(looking.TERMS)
     assert set(measures) == set(looking.MEASURES)
@@ -224,8 +228,9 @@ def test_every_term_notices_its_own_mistake():
         "score": (box, -score),
     }
     for name, (wrong, wrong_score) in mistakes.items():
-        terms, _, _ = looking.look_terms(
-            MODEL, wrong, wrong_score, center, size, uncovered, blobs
+        target = looking.choose_target(wrong, center, size, uncovered)
+        terms, _ = looking.look_terms(
+            MODEL, wrong, target, wrong_score, center, size, uncovered, blobs
         )
         assert float(terms[name]) > 0.05, name
 
@@ -251,8 +256,10 @@ def test_terms_and_gradients_are_finite(kind):
         fields = dict.fromkeys(Box._fields) | {
             k: tf.convert_to_tensor(v) for k, v in variables.items()
         }
-        terms, measures, _ = looking.look_terms(
-            MODEL, Box(**fields), score + 0.0, center, size, uncovered, blobs
+        box = Box(**fields)
+        target = looking.choose_target(box, center, size, uncovered)
+        terms, measures = looking.look_terms(
+            MODEL, box, target, score + 0.0, center, size, uncovered, blobs
         )
         loss = tf.add_n(list(terms.values()))
     for name, value in (terms | measures).items():
@@ -269,6 +276,9 @@ def test_terms_and_gradients_are_finite(kind):
 def test_without_a_heat_map_its_terms_are_zero():
     center, size, _, uncovered = scene()
     box, score, _ = perfect_look()
-    terms, _, _ = looking.look_terms(MODEL, box, score, center, size, uncovered, None)
+    target = looking.choose_target(box, center, size, uncovered)
+    terms, _ = looking.look_terms(
+        MODEL, box, target, score, center, size, uncovered, None
+    )
     assert float(terms["heat"]) == 0.0
     assert float(terms["cells"]) == 0.0

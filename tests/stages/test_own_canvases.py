@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from keras_recattend.config import Inference
 from keras_recattend.layers import Canvas
 from keras_recattend.model import RecurrentAttention, Segment
 from keras_recattend.stages import OwnCanvasesStage
@@ -33,12 +34,14 @@ class Finder:
     def __init__(self, masks):
         self.masks = tf.constant(masks, tf.float32)
         self.canvas = Canvas()
+        self.config = types.SimpleNamespace(inference=Inference(refinements=3))
 
     def prepare(self, image, extra=None, training=False):
         assert not training
         return image
 
-    def find(self, prepared, canvas, step, refinements):
+    def find(self, prepared, canvas, step, inference):
+        assert inference.refinements == 1
         mask = self.masks[tf.minimum(step, self.masks.shape[0] - 1)]
         size = tf.fill([mask.shape[0], 2], 8.0)
         segment = Segment(size, size, None, None, None, mask)
