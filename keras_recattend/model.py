@@ -512,6 +512,9 @@ class RecurrentAttention(keras.Model):
         """Running means of the objective's numbers; Keras resets them each epoch."""
         return list(self.objective.trackers.values()) if self.objective else []
 
+    # No Python branch or loop here depends on a tensor: AutoGraph would only double
+    # the time that tracing takes.
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, batch):
         step = self.optimizer.iterations
         with tf.GradientTape() as tape:
@@ -523,6 +526,7 @@ class RecurrentAttention(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self._track({"loss": loss} | terms | measures, batch)
 
+    @tf.autograph.experimental.do_not_convert
     def test_step(self, batch):
         # A fixed step: validation draws the same canvases every time.
         step = tf.constant(0, tf.int64)

@@ -46,6 +46,7 @@ class Predictor:
                 image, inference=self.inference, with_masks=self._with_masks
             ),
             input_signature=[tf.TensorSpec([None, *self.size, 3], tf.float32)],
+            autograph=False,
         )
 
     def __call__(self, images):
