@@ -6,7 +6,7 @@
     python train.py --run-dir runs/a1 --resume              go on after a stop
 
 Everything about a run lies in its folder: config.json, split.json, history.csv,
-TensorBoard's logs, best and last weights, metrics.json.
+history.png, TensorBoard's logs, best and last weights, metrics.json.
 """
 
 import argparse
@@ -63,6 +63,7 @@ def main():
     quiet_tensorflow()
     from datasets import catalog, pipeline, records, splits
     from keras_recattend import presets
+    from keras_recattend.history import plot_history
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
     from keras_recattend.run_folder import RunFolder
@@ -131,6 +132,7 @@ def main():
     training.run(names, options.resume)
     folder.load_weights(model)
     evaluate_run(model, examples, folder.path, split="val")
+    plot_history(folder.history_file, folder.path / "history.png")
 
 
 def _resumed(options, stored):

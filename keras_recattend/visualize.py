@@ -1,8 +1,6 @@
-"""Pictures of label maps: overlays, truth beside prediction, curves of a training."""
+"""Pictures of label maps: overlays, truth beside prediction."""
 
-import csv
 import functools
-import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +12,7 @@ import numpy as np
 from keras_recattend.metrics.label_maps import OverlapTable, overlap_table
 from keras_recattend.metrics.report import write_atomically
 
-__all__ = ["colour_of", "comparison", "overlay", "plot_history", "sheet"]
+__all__ = ["colour_of", "comparison", "overlay", "sheet"]
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 COLOURS = 96  # before the colours repeat
@@ -180,64 +178,6 @@ def sheet(rows: Iterable[np.ndarray], path: str | os.PathLike) -> np.ndarray:
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     write_atomically(path, data.tobytes())
     return picture
-
-
-def plot_history(history_csv: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Plot the losses and the SBD of a training by epoch.
-
-    Args:
-        history_csv: a `history.csv`: one line an epoch, a column `epoch` (or else
-            lines are counted from 1), columns with "loss" and, if any, with "sbd" in
-            their names. Empty cells, as of a score not taken in every epoch, are left
-            out.
-        path: the PNG file, replaced in one step.
-
-    Raises:
-        FileNotFoundError: if there is no `history_csv`.
-        ValueError: if it has no column of losses or SBD, or `path` is no `.png`.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    _check_png(path)
-    history_csv = Path(history_csv)
-    if not history_csv.is_file():
-        raise FileNotFoundError(
-            f"No training history at {history_csv}; a run folder keeps it as "
-            "history.csv from the end of the first epoch."
-        )
-    columns = _history(history_csv)
-    losses = {name: c for name, c in columns.items() if "loss" in name.lower()}
-    scores = {name: c for name, c in columns.items() if "sbd" in name.lower()}
-    groups = [(t, g) for t, g in (("loss", losses), ("SBD", scores)) if g]
-    if not groups:
-        raise ValueError(
-            f"{history_csv} has no column with 'loss' or 'sbd' in its name and a "
-            f"number in it; its columns: {', '.join(columns) or 'none'}."
-        )
-    # No pyplot: a library must not switch the user's backend.
-    figure = Figure(figsize=(6.0 * len(groups), 4.0), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    for place, (ylabel, group) in enumerate(groups, start=1):
-        axes = figure.add_subplot(1, len(groups), place)
-        stems = list(dict.fromkeys(name.removeprefix("val_") for name in group))
-        for name, (epochs, values) in group.items():
-            colour = f"C{stems.index(name.removeprefix('val_')) % 10}"
-            style = "-" if name.startswith("val_") else "--"
-            marker = "." if len(epochs) <= 40 else None
-            axes.plot(epochs, values, style, color=colour, marker=marker, label=name)
-        every = np.concatenate([values for _, values in group.values()])
-        if ylabel == "loss" and every.min() > 0 and every.max() > 20 * every.min():
-            axes.set_yscale("log")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(ylabel)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize="small")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    data = io.BytesIO()
-    figure.savefig(data, format="png")
-    write_atomically(path, data.getvalue())
 
 
 def _draw(image, labels, scores, numbers, min_height, colours=None):
@@ -468,28 +408,3 @@ def _enlarge(array, factor, interpolation):
 def _check_png(path):
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"The picture is a PNG; name it so: received {str(path)!r}.")
-
-
-def _history(path):
-    """Return name -> (epochs, values) of the numeric columns, without empty cells."""
-    with open(path, newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    columns = {}
-    for number, line in enumerate(lines, start=1):
-        epoch = _finite(line.get("epoch"))
-        epoch = number if epoch is None else epoch
-        for name, cell in line.items():
-            value = _finite(cell)
-            if value is not None and name != "epoch":
-                epochs, values = columns.setdefault(name, ([], []))
-                epochs.append(epoch)
-                values.append(value)
-    return columns
-
-
-def _finite(cell):
-    try:
-        value = float(cell)
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None

@@ -248,7 +248,13 @@ def assert_summary(summary, count):
 
 def test_train_leaves_a_run(run):
     files = {path.name for path in run.iterdir()}
-    assert {"config.json", "split.json", "history.csv", "metrics.json"} <= files
+    assert {
+        "config.json",
+        "split.json",
+        "history.csv",
+        "history.png",
+        "metrics.json",
+    } <= files
     assert {"best.weights.h5", "last.weights.h5", "state", "logs"} <= files
     config, about = RunFolder(run).read()
     assert config == tiny_preset()

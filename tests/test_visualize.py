@@ -8,7 +8,6 @@ from keras_recattend.visualize import (
     colour_of,
     comparison,
     overlay,
-    plot_history,
     sheet,
 )
 
@@ -207,30 +206,3 @@ def test_sheet_bad_input(tmp_path, image):
         sheet([], tmp_path / "a.png")
     with pytest.raises(ValueError, match="is a PNG"):
         sheet([image], tmp_path / "a.jpg")
-
-
-def test_plot_history(tmp_path):
-    history = tmp_path / "history.csv"
-    history.write_text(
-        "epoch,loss,val_loss,val_sbd,learning_rate\n"
-        "0,100.0,90.0,,0.001\n1,5.0,6.0,41.5,0.001\n2,0.5,nan,63.0,0.001\n"
-    )
-    plot_history(history, tmp_path / "history.png")
-    both = cv2.imread(str(tmp_path / "history.png"))
-    history.write_text("loss\n3\n2\n")
-    plot_history(history, tmp_path / "loss.png")
-    one = cv2.imread(str(tmp_path / "loss.png"))
-    assert one.shape[0] == both.shape[0]
-    assert 2 * one.shape[1] == both.shape[1]
-    assert both.std() > 0
-
-
-def test_plot_history_bad_input(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"history\.csv"):
-        plot_history(tmp_path / "none.csv", tmp_path / "a.png")
-    history = tmp_path / "history.csv"
-    history.write_text("epoch,accuracy\n0,0.5\n")
-    with pytest.raises(ValueError, match="its columns: accuracy"):
-        plot_history(history, tmp_path / "a.png")
-    with pytest.raises(ValueError, match="is a PNG"):
-        plot_history(history, tmp_path / "a.pdf")
