@@ -4,6 +4,7 @@
     python train.py --dataset cvppp --data-dir DIR          CVPPP leaves, all stages
     python train.py --dataset cvppp --data-dir DIR --minutes 90 --run-dir runs/a1
     python train.py --run-dir runs/a1 --resume              go on after a stop
+    python train.py --dataset cvppp --data-dir DIR --init runs/a0   from other weights
 
 Everything about a run lies in its folder: config.json, split.json, history.csv,
 history.png, TensorBoard's logs, best and last weights, metrics.json.
@@ -39,6 +40,9 @@ def parse(arguments=None):
     data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
     model = parser.add_argument_group("model and training")
     model.add_argument("--preset", help="default: the data set's own")
+    model.add_argument(
+        "--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run"
+    )
     model.add_argument("--stage", choices=[*STAGES, "all"], default="all")
     model.add_argument("--seed", type=int, default=0, help="split, order, weights")
     model.add_argument("--minutes", type=float, help="budget over the stages")
@@ -66,8 +70,9 @@ def main():
     from keras_recattend.history import plot_history
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
-    from keras_recattend.run_folder import RunFolder
+    from keras_recattend.run_folder import RunFolder, find_weights
     from keras_recattend.training import Training, seed_everything, stage_names
+    from keras_recattend.transfer import start_from
 
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RunFolder(options.run_dir or Path("runs") / f"{options.dataset}-{stamp}")
@@ -79,6 +84,8 @@ def main():
         about = {"options": _kept(options), "versions": versions()}
         # Mistakes are told before data is converted and a folder is made.
         folder.check_free()
+        if options.init:
+            find_weights(options.init).read()
     names = None if options.stage == "all" else [options.stage]
     stage_names(config, names)
     manifest = catalog.prepare(
@@ -102,6 +109,8 @@ def main():
     seed_everything(options.seed)
     model = RecurrentAttention(config)
     _LOG.info("%s parameters.", f"{model.count_params():,}")
+    if options.init and not options.resume:
+        start_from(model, options.init)
     stream = partial(
         pipeline.training_stream,
         manifest,

@@ -175,6 +175,16 @@ def test_a_stage_that_the_preset_lacks_leaves_no_run_folder(
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_to_start_from_that_are_not_there_leave_no_run_folder(
+    capfd, tmp_path, plants, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", "run"]
+    message = fails(capfd, "train", *options, "--init", "nothing")
+    assert "'nothing' is neither a folder" in message
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_existing_run_is_refused_before_data_is_converted(
     capfd, tmp_path, plants, monkeypatch
 ):
