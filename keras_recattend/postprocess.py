@@ -7,10 +7,20 @@ import numpy as np
 
 from keras_recattend.layers.gaussian import LEAST_DEVIATION
 
-__all__ = ["Found", "Window", "label_map_of_masks", "label_map_of_patches"]
+__all__ = [
+    "Found",
+    "Window",
+    "keep_foreground",
+    "label_map_of_masks",
+    "label_map_of_patches",
+    "mask_by_foreground",
+    "upsampled",
+]
 
 # The authors' bilateral filter on upsampled masks.
 BILATERAL = {"d": 5, "sigmaColor": 10, "sigmaSpace": 10}
+# Their dilation of the foreground: the width of the square, in pixels.
+DILATION = 5
 # An object that keeps less than this of its own mask was found twice.
 LEAST_KEPT = 0.3
 
@@ -96,16 +106,29 @@ def label_map_of_patches(patches, boxes, scores, shape, threshold=0.5, min_area=
         take = inside & (mask > known)
         labels[rows, columns][take] = t + 1
         known[take] = mask[take]
-    return _collect(labels, scores, own_area, min_area)
+    return _collect(labels, scores, LEAST_KEPT * own_area, min_area)
 
 
-def label_map_of_masks(masks, scores, shape, threshold, min_area=0, bilateral=False):
-    """The authors' way: scale masks up, weigh them by score, one label a pixel.
+def label_map_of_masks(
+    masks,
+    scores,
+    shape,
+    threshold,
+    min_area=0,
+    bilateral=False,
+    least_kept=LEAST_KEPT,
+):
+    """The authors' way: weigh masks by score, scale them up, one label a pixel.
+
+    A pixel goes to the step with the greatest value there (the first of equal ones), if
+    that is above the threshold.
 
     Args:
         masks: [T, H, W] at the network's resolution. Others: see
             `label_map_of_patches`.
         bilateral: smooth with the authors' bilateral filter.
+        least_kept: an object that keeps a smaller share of its own mask was found
+            twice and is dropped (0: none is, as with the authors).
 
     Returns:
         A `Found`.
@@ -114,15 +137,65 @@ def label_map_of_masks(masks, scores, shape, threshold, min_area=0, bilateral=Fa
     labels = np.zeros(shape, np.uint16)
     own_area = np.zeros(len(scores))
     for t in np.flatnonzero(np.asarray(scores) > 0):
-        mask = cv2.resize(np.float32(masks[t]), shape[::-1])
-        if bilateral:
-            mask = cv2.bilateralFilter(mask, **BILATERAL)
-        mask = mask * scores[t]
+        mask = upsampled(masks[t] * scores[t], shape, bilateral)
         own_area[t] = (mask > threshold).sum()
         take = mask > best
         labels[take] = t + 1
         best[take] = mask[take]
-    return _collect(labels, scores, own_area, min_area)
+    return _collect(labels, scores, least_kept * own_area, min_area)
+
+
+def upsampled(mask, shape, bilateral=False):
+    """Scale a mask up as the authors do: OpenCV's bilinear, then a bilateral filter.
+
+    Args:
+        mask: [h, w], at the network's resolution.
+        shape: (H, W) of the image.
+        bilateral: whether to smooth (diameter 5, both sigmas 10).
+
+    Returns:
+        float32 [H, W].
+    """
+    mask = cv2.resize(np.float32(mask), (shape[1], shape[0]))
+    return cv2.bilateralFilter(mask, **BILATERAL) if bilateral else mask
+
+
+def mask_by_foreground(labels, foreground, threshold, dilation=DILATION):
+    """Take the pixels away that the pre-processing network holds for background.
+
+    Args:
+        labels: [H, W] label map.
+        foreground: [h, w] probability; scaled to the labels' size where it differs.
+        threshold: foreground is what lies above it.
+        dilation: width in pixels of the square that the foreground is dilated by
+            first, so that objects keep their rim; 0 or 1 = not at all.
+
+    Returns:
+        The label map of the same type; objects may have shrunk or be gone.
+    """
+    if foreground.shape != labels.shape:
+        foreground = upsampled(foreground, labels.shape)
+    inside = np.uint8(foreground > threshold)
+    if dilation > 1:
+        inside = cv2.dilate(inside, np.ones((dilation, dilation), np.uint8))
+    return np.where(inside > 0, labels, 0).astype(labels.dtype)
+
+
+def keep_foreground(found, foreground, threshold, dilation=DILATION, min_area=0):
+    """`mask_by_foreground` of a `Found`: drops what is too small then and renumbers.
+
+    Args:
+        found: a `Found`.
+        foreground, threshold, dilation: as for `mask_by_foreground`.
+        min_area: objects with fewer pixels than this are dropped, and always those
+            with none.
+
+    Returns:
+        A `Found` whose other fields are those of `found`.
+    """
+    labels = mask_by_foreground(found.labels, foreground, threshold, dilation)
+    kept = _collect(labels, found.scores, 0.0, min_area)
+    return found._replace(labels=kept.labels, scores=kept.scores, boxes=kept.boxes)
 
 
 def _write_filter(low, high, length, extent):
@@ -138,10 +211,10 @@ def _write_filter(low, high, length, extent):
     return slice(first, last), value.astype(np.float32)
 
 
-def _collect(labels, scores, own_area, min_area):
-    """Drop small and doubly found objects and number the rest from 1."""
+def _collect(labels, scores, least_area, min_area):
+    """Drop objects below either area (each its own, and all) and number the rest."""
     area = np.bincount(labels.ravel(), minlength=len(scores) + 1)[1:]
-    least = np.maximum(max(min_area, 1), LEAST_KEPT * own_area)
+    least = np.maximum(max(min_area, 1), least_area)
     kept = np.flatnonzero(area >= least)
     table = np.zeros(len(scores) + 1, np.uint16)
     table[kept + 1] = np.arange(1, len(kept) + 1)

@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 
 from keras_recattend.postprocess import (
+    Found,
     Window,
+    keep_foreground,
     label_map_of_masks,
     label_map_of_patches,
+    mask_by_foreground,
+    upsampled,
 )
 
 
@@ -222,6 +226,109 @@ def test_a_low_score_hides_a_mask():
     masks = np.ones((1, 10, 10), np.float32)
     assert label_map_of_masks(masks, [0.25], (10, 10), 0.3).count == 0
     assert label_map_of_masks(masks, [0.35], (10, 10), 0.3).count == 1
+
+
+def test_small_objects_of_masks_are_dropped():
+    masks = np.zeros((2, 20, 20), np.float32)
+    masks[0, :10, :10] = 1.0
+    masks[1, 12:15, 12:16] = 1.0
+    for least, areas in ((12, [100, 12]), (13, [100]), (101, [])):
+        found = label_map_of_masks(masks, [0.9, 0.9], (20, 20), 0.5, min_area=least)
+        assert np.bincount(found.labels.ravel())[1:].tolist() == areas
+
+
+def test_objects_found_twice_may_stay():
+    """The second of two nearly equal masks keeps one pixel of its hundred."""
+    masks = np.zeros((2, 20, 20), np.float32)
+    masks[0, :10, :10] = 0.9
+    masks[1, :10, :10] = 0.8
+    masks[0, 9, 9] = 0.0
+    options = {"scores": [1.0, 1.0], "shape": (20, 20), "threshold": 0.5}
+    assert label_map_of_masks(masks, **options).count == 1
+    found = label_map_of_masks(masks, **options, least_kept=0.0)
+    assert np.bincount(found.labels.ravel())[1:].tolist() == [99, 1]
+
+
+# -- scaling -----------------------------------------------------------------------
+
+
+def test_upsampling_by_hand():
+    """Twice the width: pixel centres at -1/4, 1/4, 3/4, 5/4 of the coarse ones."""
+    large = upsampled(np.array([[0.0, 1.0], [0.0, 1.0]]), (2, 4))
+    np.testing.assert_allclose(large, [[0.0, 0.25, 0.75, 1.0]] * 2, atol=1e-6)
+    assert large.dtype == np.float32
+
+
+def bilateral_loop(mask, reach=2, sigma_value=10.0, sigma_place=10.0):
+    """The bilateral filter of diameter 5 from its definition, over a disc."""
+    padded = np.pad(mask.astype(np.float64), reach, mode="reflect")
+    result = np.zeros(mask.shape)
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            total = weight = 0.0
+            for dy in range(-reach, reach + 1):
+                for dx in range(-reach, reach + 1):
+                    if dy * dy + dx * dx > reach * reach:
+                        continue
+                    value = padded[y + reach + dy, x + reach + dx]
+                    w = np.exp(-((value - mask[y, x]) ** 2) / (2 * sigma_value**2))
+                    w *= np.exp(-(dy * dy + dx * dx) / (2 * sigma_place**2))
+                    total, weight = total + w * value, weight + w
+            result[y, x] = total / weight
+    return result
+
+
+def test_smoothing_against_a_loop(random):
+    mask = random.uniform(0, 1, (9, 11)).astype(np.float32)
+    smooth = upsampled(mask, mask.shape, bilateral=True)
+    np.testing.assert_allclose(smooth, bilateral_loop(mask), atol=1e-4)
+    np.testing.assert_array_equal(upsampled(mask, mask.shape), mask)
+
+
+# -- foreground --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dilation", [0, 1, 3, 5])
+def test_foreground_against_a_loop(random, dilation):
+    foreground = random.uniform(0, 1, (15, 18)) ** 8
+    labels = random.integers(0, 4, (15, 18)).astype(np.uint16)
+    masked = mask_by_foreground(labels, foreground, 0.5, dilation)
+    assert masked.dtype == labels.dtype
+    reach = dilation // 2
+    for y in range(15):
+        for x in range(18):
+            near = foreground[
+                max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1
+            ]
+            assert masked[y, x] == (labels[y, x] if (near > 0.5).any() else 0)
+    assert (masked != labels).sum() > 0
+
+
+def test_the_foreground_is_scaled_to_the_labels():
+    foreground = np.zeros((4, 6))
+    foreground[:, :3] = 1.0
+    labels = np.ones((40, 60), np.uint16)
+    masked = mask_by_foreground(labels, foreground, 0.5, dilation=0)
+    np.testing.assert_array_equal(masked[:, :29], 1)
+    np.testing.assert_array_equal(masked[:, 31:], 0)
+
+
+def test_objects_on_the_background_are_dropped():
+    labels = np.zeros((20, 20), np.uint16)
+    labels[:, :4], labels[:6, 8:], labels[10:, 8:] = 1, 2, 3
+    foreground = np.zeros((20, 20))
+    foreground[5:, 6:] = 0.4
+    boxes = boxes_of((0, 0, 19, 3), (0, 8, 5, 19), (10, 8, 19, 19))
+    before = Found(labels, np.float32([0.9, 0.8, 0.7]), boxes)
+    found = keep_foreground(before, foreground, 0.3, dilation=0)
+    np.testing.assert_allclose(found.scores, [0.8, 0.7])
+    np.testing.assert_array_equal(found.boxes, [[5, 8, 5, 19], [10, 8, 19, 19]])
+    assert np.bincount(found.labels.ravel())[1:].tolist() == [12, 120]
+    # 12 pixels of the second are left without dilation, 36 with it.
+    for dilation, least, count in ((0, 13, 1), (5, 36, 2), (5, 37, 1)):
+        found = keep_foreground(before, foreground, 0.3, dilation, least)
+        assert found.count == count
+    assert keep_foreground(before, foreground, 0.4).count == 0
 
 
 # -- windows -----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """From label maps to the rows, files and lines that a result is reported with."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -36,6 +37,7 @@ METRICS = (
     "mwcov",
     "false_positives",
     "false_negatives",
+    "legacy_sbd",
 )
 # Means over true objects: an image without any has no value.
 NEED_OBJECTS = ("mucov", "mwcov")
@@ -50,8 +52,10 @@ def score_image(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
 
     Returns:
         A dict of floats. In percent: `sbd`, `best_dice` (truth to prediction), `fbd`,
-        `mucov`, `mwcov` (both 0 without true objects). In objects: `dic`, `abs_dic`,
-        `true_count`, `predicted_count`, `false_positives`, `false_negatives`.
+        `mucov`, `mwcov` (both 0 without true objects), `legacy_sbd` (how the paper's
+        authors scored themselves: for comparison with their numbers, not SBD). In
+        objects: `dic`, `abs_dic`, `true_count`, `predicted_count`, `false_positives`,
+        `false_negatives`.
 
     Example:
 
@@ -71,8 +75,15 @@ def score_image(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
         "mwcov": 100.0 * table.mean_weighted_coverage(),
         "false_positives": table.false_positives(),
         "false_negatives": table.false_negatives(),
+        "legacy_sbd": 100.0 * _in_order(table).legacy_sbd(),
     }
     return {key: float(row[key]) for key in METRICS}
+
+
+def _in_order(table):
+    """The table as if its predictions were the network's outputs 1, 2, ... in order."""
+    outputs = np.arange(1, table.predicted_count + 1)
+    return dataclasses.replace(table, prediction_ids=outputs)
 
 
 def summarise(rows: Iterable[Mapping]) -> dict:

@@ -49,9 +49,19 @@ def test_score_image():
             "mwcov": 100,
             "false_positives": 2,
             "false_negatives": 0,
+            # Of the first two found, one is an object: half of the two true ones.
+            "legacy_sbd": 50,
         }
     )
     assert score_image(TRUTH, EMPTY)["dic"] == -2
+
+
+def test_legacy_sbd_takes_objects_in_the_order_of_ids():
+    """Whatever the ids: the two objects first, then the surplus, which is free."""
+    found = np.array([[3, 3, 40, 0, 9], [3, 3, 0, 50, 9]])
+    row = score_image(TRUTH, found)
+    assert row["legacy_sbd"] == 100
+    assert row["sbd"] == 50
 
 
 def test_summarise():
@@ -122,7 +132,7 @@ def test_csv_round_trip(tmp_path):
     assert summarise(read_csv(path)) == summarise(rows)
     lines = path.read_text().splitlines()
     assert lines[0] == ",".join(["name", *METRICS])
-    assert lines[1] == "perfect,100,100,100,0,0,2,2,100,100,0,0"
+    assert lines[1] == "perfect,100,100,100,0,0,2,2,100,100,0,0,100"
     assert lines[3].startswith('"missed, all",0,')
     assert len(lines) == 5
 
