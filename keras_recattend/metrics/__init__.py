@@ -19,6 +19,7 @@ from keras_recattend.metrics.label_maps import (
     symmetric_best_dice,
 )
 from keras_recattend.metrics.report import (
+    format_precisions,
     format_summary,
     read_csv,
     score_image,
@@ -35,6 +36,7 @@ __all__ = [
     "false_positives",
     "foreground_dice",
     "foreground_iou",
+    "format_precisions",
     "format_summary",
     "legacy_sbd",
     "mean_unweighted_coverage",

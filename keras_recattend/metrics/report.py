@@ -15,6 +15,7 @@ from keras_recattend.metrics.label_maps import overlap_table
 
 __all__ = [
     "METRICS",
+    "format_precisions",
     "format_summary",
     "read_csv",
     "score_image",
@@ -157,6 +158,25 @@ def format_summary(summary: Mapping) -> str:
         f"{images} image{'' if images == 1 else 's'}",
     ]
     return "  ".join(parts)
+
+
+def format_precisions(summary: Mapping) -> str:
+    """Return the average precisions of a summary as one line, "" if it has none.
+
+    Args:
+        summary: content of `metrics.json`.
+
+    Returns:
+        For example `AP 9.5  AP50 18.9  AP50m 10.9  AP100m 16.8`; `-` for a precision
+        that has no value.
+    """
+    titles = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
+    titles |= {"ap50m": "AP50m", "ap100m": "AP100m"}
+    values = {title: summary[k] for k, title in titles.items() if k in summary}
+    return "  ".join(
+        f"{title} {'-' if value is None else format(value, '.1f')}"
+        for title, value in values.items()
+    )
 
 
 def write_csv(rows: Iterable[Mapping], path: str | os.PathLike) -> None:

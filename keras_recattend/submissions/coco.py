@@ -1,0 +1,92 @@
+"""MS-COCO's results file, and the benchmark's annotations that it refers to.
+
+```
+[{"image_id": 42, "category_id": 24, "score": 0.9,
+  "segmentation": {"size": [H, W], "counts": "..."}}, ...]
+```
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from keras_recattend.errors import UserError
+from keras_recattend.metrics.report import write_atomically
+
+__all__ = ["category_ids", "find_annotations", "image_id", "write_results"]
+
+ENDINGS = (".json",)
+_PATTERN = "instances_*.json"
+
+
+def write_results(results: list[dict], path: str | os.PathLike) -> None:
+    """Write results (see `metrics.coco.results_of_image`) as the server takes them."""
+    write_atomically(path, json.dumps(results).encode())
+
+
+def image_id(name: str) -> int:
+    """Return the image's id: COCO's files are named by it ("000000000139").
+
+    Raises:
+        UserError: the name is no number.
+    """
+    try:
+        return int(name.rsplit("/", 1)[-1])
+    except ValueError:
+        raise UserError(
+            f"{name!r} is no image of COCO: their names are their ids, such as "
+            "000000000139."
+        ) from None
+
+
+def find_annotations(folder: str | os.PathLike, image_ids: Iterable[int]) -> dict:
+    """Read the annotation file of a benchmark's folder that has the images.
+
+    Args:
+        folder: the one that holds `annotations/`.
+        image_ids: that are to be found.
+
+    Returns:
+        The file's content; of several files, that of the images.
+
+    Raises:
+        UserError: no such file, one that is no JSON, or images that none has.
+    """
+    wanted = set(image_ids)
+    paths = sorted(Path(folder).glob(f"annotations/{_PATTERN}"))
+    best = wanted
+    # The validation file is the last and by far the smaller one.
+    for path in reversed(paths):
+        try:
+            content = json.loads(path.read_bytes())
+            missing = wanted - {image["id"] for image in content["images"]}
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise UserError(
+                f"{path} is not in COCO's format ({error!r}). Unpack it again."
+            ) from error
+        if not missing:
+            return content
+        best = min(best, missing, key=len)
+    seen = ", ".join(path.name for path in paths) or f"no {_PATTERN}"
+    raise UserError(
+        f"COCO's average precision needs the annotations of all scored images in one "
+        f"file {folder}/annotations/{_PATTERN}; {len(best)} of {len(wanted)} images "
+        f"are in none ({seen}). Give the benchmark's folder with --data-dir."
+    )
+
+
+def category_ids(annotations: dict, names: Iterable[str]) -> list[int]:
+    """Return the ids of categories by their names.
+
+    Raises:
+        UserError: the annotations have no such category.
+    """
+    known = {entry["name"]: entry["id"] for entry in annotations["categories"]}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise UserError(
+            f"The annotations have no category {', '.join(missing)}; they have "
+            f"{', '.join(sorted(known))}."
+        )
+    return [known[name] for name in names]
