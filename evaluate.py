@@ -119,8 +119,9 @@ def _images(options, config, trained, folder):
         **{name: value for name, value in chosen.items() if value},
     )
     stored = folder.path / "split.json"
-    if options.split == "all":
-        ids = splits.make_split(manifest)["all"]
+    if options.split in ("all", "test"):
+        # Not divided by us; and the test images may have come after the training.
+        ids = splits.make_split(manifest)[options.split]
     elif own and stored.is_file():
         ids = splits.load_split(stored, manifest)[options.split]
     else:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_recattend.metrics import (
+    format_precisions,
     format_summary,
     read_csv,
     score_image,
@@ -122,6 +123,12 @@ def test_format_summary_has_no_minus_zero():
     summary = summarise([score_image(TRUTH, TRUTH)])
     summary["dic"] = {"mean": -0.001, "std": 0.1}
     assert "DiC +0.00" in format_summary(summary)
+
+
+def test_format_precisions():
+    assert format_precisions(summarise(named_rows())) == ""
+    values = {"ap_car": 3.0, "ap100m": 16.84, "ap50": None, "ap": 9.5, "n_images": 3}
+    assert format_precisions(values) == "AP 9.5  AP50 -  AP100m 16.8"
 
 
 def test_csv_round_trip(tmp_path):
