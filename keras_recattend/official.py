@@ -222,14 +222,13 @@ class Cityscapes(Benchmark):
     def _semantic(self, example, found):
         if self._maps:
             return self._maps(example.name)
-        semantic = getattr(found, "semantic", None)
-        if semantic is None and self._submission.path:
+        if found.semantic is None and self._submission.path:
             raise UserError(
                 "Cityscapes' submission needs the class of every object, and this "
                 "network has no pre-processing stage that could tell. Give semantic "
                 "maps with --semantic-dir."
             )
-        return semantic
+        return found.semantic
 
     def finish(self):
         if self._submission.path:

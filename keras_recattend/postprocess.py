@@ -10,17 +10,13 @@ from keras_recattend.layers.gaussian import LEAST_DEVIATION
 __all__ = [
     "Found",
     "Window",
-    "keep_foreground",
     "label_map_of_masks",
     "label_map_of_patches",
-    "mask_by_foreground",
     "upsampled",
 ]
 
 # The authors' bilateral filter on upsampled masks.
 BILATERAL = {"d": 5, "sigmaColor": 10, "sigmaSpace": 10}
-# Their dilation of the foreground: the width of the square, in pixels.
-DILATION = 5
 # An object that keeps less than this of its own mask was found twice.
 LEAST_KEPT = 0.3
 
@@ -61,11 +57,17 @@ class Found(typing.NamedTuple):
         scores: float32 [n].
         boxes: float32 [n, 4], (y0, x0, y1, x1): the least and greatest pixel of each
             object, both inclusive.
+        foreground: float32 [H, W], the foreground probability of the pre-processing
+            network, or None without one.
+        semantic: float32 [H, W, K], the probabilities of background and classes, or
+            None where that network has no classes.
     """
 
     labels: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray
+    foreground: np.ndarray | None = None
+    semantic: np.ndarray | None = None
 
     @property
     def count(self):
@@ -158,44 +160,6 @@ def upsampled(mask, shape, bilateral=False):
     """
     mask = cv2.resize(np.float32(mask), (shape[1], shape[0]))
     return cv2.bilateralFilter(mask, **BILATERAL) if bilateral else mask
-
-
-def mask_by_foreground(labels, foreground, threshold, dilation=DILATION):
-    """Take the pixels away that the pre-processing network holds for background.
-
-    Args:
-        labels: [H, W] label map.
-        foreground: [h, w] probability; scaled to the labels' size where it differs.
-        threshold: foreground is what lies above it.
-        dilation: width in pixels of the square that the foreground is dilated by
-            first, so that objects keep their rim; 0 or 1 = not at all.
-
-    Returns:
-        The label map of the same type; objects may have shrunk or be gone.
-    """
-    if foreground.shape != labels.shape:
-        foreground = upsampled(foreground, labels.shape)
-    inside = np.uint8(foreground > threshold)
-    if dilation > 1:
-        inside = cv2.dilate(inside, np.ones((dilation, dilation), np.uint8))
-    return np.where(inside > 0, labels, 0).astype(labels.dtype)
-
-
-def keep_foreground(found, foreground, threshold, dilation=DILATION, min_area=0):
-    """`mask_by_foreground` of a `Found`: drops what is too small then and renumbers.
-
-    Args:
-        found: a `Found`.
-        foreground, threshold, dilation: as for `mask_by_foreground`.
-        min_area: objects with fewer pixels than this are dropped, and always those
-            with none.
-
-    Returns:
-        A `Found` whose other fields are those of `found`.
-    """
-    labels = mask_by_foreground(found.labels, foreground, threshold, dilation)
-    kept = _collect(labels, found.scores, 0.0, min_area)
-    return found._replace(labels=kept.labels, scores=kept.scores, boxes=kept.boxes)
 
 
 def _write_filter(low, high, length, extent):

@@ -245,9 +245,7 @@ def test_cityscapes_by_the_networks_own_classes(streets):
         for label, channel in (("person", 1), ("car", 3), ("bus", 5), ("bicycle", 8)):
             mask = tiny_streets.boxes(*objects_of(name, label)) > 0
             semantic[mask] = np.eye(9)[channel]
-        predictions[name] = types.SimpleNamespace(
-            **perfect(name)._asdict(), semantic=semantic
-        )
+        predictions[name] = perfect(name)._replace(semantic=semantic)
     assert cityscapes(streets, predictions)["ap"] == 100
 
 

@@ -5,12 +5,9 @@ import numpy as np
 import pytest
 
 from keras_recattend.postprocess import (
-    Found,
     Window,
-    keep_foreground,
     label_map_of_masks,
     label_map_of_patches,
-    mask_by_foreground,
     upsampled,
 )
 
@@ -283,52 +280,6 @@ def test_smoothing_against_a_loop(random):
     smooth = upsampled(mask, mask.shape, bilateral=True)
     np.testing.assert_allclose(smooth, bilateral_loop(mask), atol=1e-4)
     np.testing.assert_array_equal(upsampled(mask, mask.shape), mask)
-
-
-# -- foreground --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dilation", [0, 1, 3, 5])
-def test_foreground_against_a_loop(random, dilation):
-    foreground = random.uniform(0, 1, (15, 18)) ** 8
-    labels = random.integers(0, 4, (15, 18)).astype(np.uint16)
-    masked = mask_by_foreground(labels, foreground, 0.5, dilation)
-    assert masked.dtype == labels.dtype
-    reach = dilation // 2
-    for y in range(15):
-        for x in range(18):
-            near = foreground[
-                max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1
-            ]
-            assert masked[y, x] == (labels[y, x] if (near > 0.5).any() else 0)
-    assert (masked != labels).sum() > 0
-
-
-def test_the_foreground_is_scaled_to_the_labels():
-    foreground = np.zeros((4, 6))
-    foreground[:, :3] = 1.0
-    labels = np.ones((40, 60), np.uint16)
-    masked = mask_by_foreground(labels, foreground, 0.5, dilation=0)
-    np.testing.assert_array_equal(masked[:, :29], 1)
-    np.testing.assert_array_equal(masked[:, 31:], 0)
-
-
-def test_objects_on_the_background_are_dropped():
-    labels = np.zeros((20, 20), np.uint16)
-    labels[:, :4], labels[:6, 8:], labels[10:, 8:] = 1, 2, 3
-    foreground = np.zeros((20, 20))
-    foreground[5:, 6:] = 0.4
-    boxes = boxes_of((0, 0, 19, 3), (0, 8, 5, 19), (10, 8, 19, 19))
-    before = Found(labels, np.float32([0.9, 0.8, 0.7]), boxes)
-    found = keep_foreground(before, foreground, 0.3, dilation=0)
-    np.testing.assert_allclose(found.scores, [0.8, 0.7])
-    np.testing.assert_array_equal(found.boxes, [[5, 8, 5, 19], [10, 8, 19, 19]])
-    assert np.bincount(found.labels.ravel())[1:].tolist() == [12, 120]
-    # 12 pixels of the second are left without dilation, 36 with it.
-    for dilation, least, count in ((0, 13, 1), (5, 36, 2), (5, 37, 1)):
-        found = keep_foreground(before, foreground, 0.3, dilation, least)
-        assert found.count == count
-    assert keep_foreground(before, foreground, 0.4).count == 0
 
 
 # -- windows -----------------------------------------------------------------------
