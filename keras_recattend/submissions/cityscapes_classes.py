@@ -37,7 +37,15 @@ def mean_by_object(labels: np.ndarray, semantic: np.ndarray, count: int) -> np.n
 
     Returns:
         float64 `[count, 9]`; zeros for an id without pixels.
+
+    Raises:
+        ValueError: another number of channels.
     """
+    if semantic.ndim == 3 and semantic.shape[2] != len(LABEL_IDS):
+        raise ValueError(
+            "semantic must have 9 channels, background and the eight classes, received "
+            f"shape {semantic.shape}."
+        )
     size = labels.shape[::-1]
     flat = labels.ravel().astype(np.intp)
     total = np.zeros((count + 1, len(LABEL_IDS)))

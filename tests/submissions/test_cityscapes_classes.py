@@ -94,3 +94,8 @@ def test_nothing_found():
     assert found.shape == (0,)
     # An id without a pixel has no class.
     assert classes_of_objects(np.zeros((4, 5), int), np.zeros((4, 5), int), 1) == [0]
+
+
+def test_other_channels_are_refused():
+    with pytest.raises(ValueError, match=r"9 channels, .*received shape \(4, 5, 8\)"):
+        classes_of_objects(np.ones((4, 5), int), np.zeros((4, 5, 8)), 1)
