@@ -63,21 +63,14 @@ def main():
     folder = RunFolder(options.run) if options.run else find_weights(options.weights)
     config, about = folder.read()
     manifest, ids = _images(options, config, about.get("options", {}), folder)
-    labelled = [i for i in ids if manifest.entry(i).objects is not None]
     out = Path(options.out or folder.path / options.split)
     if (out / "metrics.json").exists():
         raise UserError(
             f"{out} holds an evaluation already. Name another folder with --out, or "
             "delete that one."
         )
-    benchmark = official.of_dataset(
-        manifest.dataset,
-        labelled,
-        data_dir=manifest.source["location"],
-        class_names=getattr(manifest, "class_names", ()),
-        subset=manifest.source["options"].get("subset", "A1"),
-        submission=options.submission,
-        semantic_dir=options.semantic_dir,
+    benchmark = official.of_records(
+        manifest, ids, options.submission, options.semantic_dir
     )
     model = RecurrentAttention(config)
     weights = folder.load_weights(model)

@@ -31,7 +31,7 @@ from keras_recattend.submissions.cvppp import CvpppSubmission
 from keras_recattend.submissions.semantic_maps import SemanticMaps
 from keras_recattend.submissions.target import check_target
 
-__all__ = ["Benchmark", "Cityscapes", "Coco", "Cvppp", "of_dataset"]
+__all__ = ["Benchmark", "Cityscapes", "Coco", "Cvppp", "of_dataset", "of_records"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ _LOG = logging.getLogger(__name__)
 def of_dataset(
     dataset: str,
     names: Sequence[str],
+    unlabelled: Sequence[str] = (),
     data_dir: str | os.PathLike | None = None,
     class_names: Sequence[str] = (),
     subset: str = "A1",
@@ -50,6 +51,7 @@ def of_dataset(
     Args:
         dataset: its name in the catalog.
         names: of the images with labels, to be scored.
+        unlabelled: names of the others, to be predicted only.
         data_dir: the raw benchmark's folder. Where it is not there any more, what
             needs the benchmark's own labels is left out.
         class_names: of COCO, the categories that the records have; () = all.
@@ -73,7 +75,7 @@ def of_dataset(
         )
         data_dir = None
     if dataset == "cityscapes":
-        return Cityscapes(names, data_dir, submission, semantic_dir)
+        return Cityscapes(names, unlabelled, data_dir, submission, semantic_dir)
     if dataset == "coco":
         return Coco(names, data_dir, class_names, submission)
     if dataset == "cvppp":
@@ -84,6 +86,27 @@ def of_dataset(
             "with cvppp, cityscapes and coco. The label maps are written to labels/."
         )
     return Benchmark()
+
+
+def of_records(manifest, ids, submission=None, semantic_dir=None) -> "Benchmark":
+    """`of_dataset` for images of a records folder.
+
+    Args:
+        manifest: the folder's `datasets.manifest.Manifest`.
+        ids: names of the images to evaluate.
+        submission, semantic_dir: as for `of_dataset`.
+    """
+    labelled = {i for i in ids if manifest.entry(i).objects is not None}
+    return of_dataset(
+        manifest.dataset,
+        [i for i in ids if i in labelled],
+        [i for i in ids if i not in labelled],
+        data_dir=manifest.source["location"],
+        class_names=getattr(manifest, "class_names", ()),
+        subset=manifest.source["options"].get("subset", "A1"),
+        submission=submission,
+        semantic_dir=semantic_dir,
+    )
 
 
 class Benchmark:
@@ -202,9 +225,11 @@ class Coco(Benchmark):
 class Cityscapes(Benchmark):
     """Cityscapes: classes by a semantic segmentation, scored by its own evaluator."""
 
-    def __init__(self, names, data_dir, submission=None, semantic_dir=None):
+    def __init__(self, names, unlabelled, data_dir, submission=None, semantic_dir=None):
         super().__init__()
         self._maps = SemanticMaps(semantic_dir) if semantic_dir else None
+        if self._maps:
+            self._maps.check([*names, *unlabelled])
         self._data_dir = data_dir
         self._truth = cityscapes.find_truth(data_dir, names) if data_dir else {}
         self._submission = CityscapesSubmission(submission)

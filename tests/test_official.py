@@ -133,7 +133,7 @@ def coco_dir(tmp_path):
 def coco(folder, predictions, **options):
     """Values for predictions {image id: `Found`}; labels as the records have them."""
     names = [f"{i:012d}" for i in predictions]
-    with official.of_dataset("coco", names, folder, **options) as benchmark:
+    with official.of_dataset("coco", names, data_dir=folder, **options) as benchmark:
         for name, prediction in zip(names, predictions.values(), strict=True):
             benchmark.add(example(name, NONE), prediction)
         return benchmark.finish()
@@ -172,7 +172,7 @@ def test_coco_submission(coco_dir, tmp_path):
     path = tmp_path / "new" / "results.json"
     options = {"class_names": ["dog"], "submission": path}
     names = ["000000000005"]
-    with official.of_dataset("coco", names, coco_dir, **options) as benchmark:
+    with official.of_dataset("coco", names, data_dir=coco_dir, **options) as benchmark:
         benchmark.add(example(names[0], TWO), found(TWO))
         benchmark.add(example("000000000008", None), found(ONE))
         assert not path.exists()
@@ -222,7 +222,8 @@ def perfect(name):
 
 
 def cityscapes(streets, predictions, labelled=NAMES, **options):
-    with official.of_dataset("cityscapes", labelled, streets, **options) as benchmark:
+    options["data_dir"] = streets
+    with official.of_dataset("cityscapes", labelled, **options) as benchmark:
         for name in NAMES:
             labels = np.zeros(tiny_streets.SIZE) if name in labelled else None
             benchmark.add(example(name, labels), predictions[name])
@@ -271,6 +272,17 @@ def test_cityscapes_without_labels(streets, tmp_path):
     predictions = {name: perfect(name) for name in NAMES}
     assert cityscapes(streets, predictions, labelled=(), **options) == {}
     assert len(list((tmp_path / "results").glob("*.txt"))) == 3
+
+
+def test_a_missing_map_is_told_before_the_first_image(streets):
+    with pytest.raises(UserError, match="berlin_000000_000019 needs one semantic map"):
+        official.of_dataset(
+            "cityscapes",
+            NAMES,
+            unlabelled=["berlin_000000_000019"],
+            data_dir=streets,
+            semantic_dir=streets / "maps",
+        )
 
 
 def test_cityscapes_without_classes(streets, tmp_path, caplog):

@@ -41,39 +41,62 @@ def image_id(name: str) -> int:
 
 
 def find_annotations(folder: str | os.PathLike, image_ids: Iterable[int]) -> dict:
-    """Read the annotation file of a benchmark's folder that has the images.
+    """Read the benchmark's annotations of some images.
 
     Args:
         folder: the one that holds `annotations/`.
         image_ids: that are to be found.
 
     Returns:
-        The file's content; of several files, that of the images.
+        "images", "annotations" and "categories" of the file that has the images; of
+        several files, where the images are in several.
 
     Raises:
-        UserError: no such file, one that is no JSON, or images that none has.
+        UserError: no such file, one in another format, or images that none has.
     """
-    wanted = set(image_ids)
+    missing, parts = set(image_ids), []
     paths = sorted(Path(folder).glob(f"annotations/{_PATTERN}"))
-    best = wanted
     # The validation file is the last and by far the smaller one.
     for path in reversed(paths):
-        try:
-            content = json.loads(path.read_bytes())
-            missing = wanted - {image["id"] for image in content["images"]}
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise UserError(
-                f"{path} is not in COCO's format ({error!r}). Unpack it again."
-            ) from error
-        if not missing:
-            return content
-        best = min(best, missing, key=len)
-    seen = ", ".join(path.name for path in paths) or f"no {_PATTERN}"
-    raise UserError(
-        f"COCO's average precision needs the annotations of all scored images in one "
-        f"file {folder}/annotations/{_PATTERN}; {len(best)} of {len(wanted)} images "
-        f"are in none ({seen}). Give the benchmark's folder with --data-dir."
-    )
+        if missing or not parts:
+            content, known = _read(path)
+            if missing & known or not missing:
+                parts.append(content)
+                missing -= known
+    if missing or not parts:
+        seen = ", ".join(path.name for path in paths) or f"no {_PATTERN}"
+        raise UserError(
+            "COCO's average precision needs the annotations of all scored images in "
+            f"{folder}/annotations/{_PATTERN}; {len(missing)} images are in none "
+            f"({seen}). Give the benchmark's folder with --data-dir."
+        )
+    return _joined(parts)
+
+
+def _read(path):
+    """(content of an annotation file, ids of its images)."""
+    try:
+        content = json.loads(path.read_bytes())
+        parts = {key: content[key] for key in ("images", "annotations", "categories")}
+        return parts, {image["id"] for image in parts["images"]}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(
+            f"{path} is not in COCO's format ({error!r}). Unpack it again."
+        ) from error
+
+
+def _joined(parts):
+    if len(parts) == 1:
+        return parts[0]
+    annotations = [dict(entry) for part in parts for entry in part["annotations"]]
+    # Numbers are unique within a file only.
+    for number, entry in enumerate(annotations, start=1):
+        entry["id"] = number
+    return {
+        "images": [image for part in parts for image in part["images"]],
+        "annotations": annotations,
+        "categories": parts[0]["categories"],
+    }
 
 
 def category_ids(annotations: dict, names: Iterable[str]) -> list[int]:

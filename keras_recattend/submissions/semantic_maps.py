@@ -14,6 +14,7 @@ The first kind that is there is used; colour and instance images are passed over
 import os
 import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,11 @@ class SemanticMaps:
                 "label ids, ...labelTrainIds.png with train ids, or ....npz with "
                 "probabilities."
             )
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise UserError unless every one of the images has one file."""
+        for name in names:
+            self._file(name)
 
     def __call__(self, name: str) -> np.ndarray:
         """Return classes, uint8 [H, W], or probabilities [H, W, 9].

@@ -67,10 +67,25 @@ def test_image_ids():
 def test_annotations_of_the_images(benchmark):
     assert find_annotations(benchmark, [4])["images"][0]["id"] == 3
     assert find_annotations(benchmark, [1, 2])["images"][0]["id"] == 1
-    with pytest.raises(UserError, match="1 of 2 images are in none"):
-        find_annotations(benchmark, [2, 3])
+    assert len(find_annotations(benchmark, [])["images"]) == 2
+    with pytest.raises(UserError, match=r"1 images are in none .*_train2017"):
+        find_annotations(benchmark, [2, 9])
     with pytest.raises(UserError, match=r"no instances_\*\.json"):
         find_annotations(benchmark / "annotations", [2])
+
+
+def test_annotations_of_images_in_two_files(benchmark):
+    """All images of the records, for instance: numbers stay unique."""
+    for split, image in (("train", 2), ("val", 3)):
+        file = benchmark / "annotations" / f"instances_{split}2017.json"
+        content = json.loads(file.read_text())
+        content["annotations"] = [{"id": 1, "image_id": image, "category_id": 18}]
+        file.write_text(json.dumps(content))
+    both = find_annotations(benchmark, [2, 3])
+    assert sorted(image["id"] for image in both["images"]) == [1, 2, 3, 4]
+    assert sorted(entry["id"] for entry in both["annotations"]) == [1, 2]
+    assert {entry["image_id"] for entry in both["annotations"]} == {2, 3}
+    assert both["categories"] == CATEGORIES
 
 
 def test_damaged_annotations(benchmark):
