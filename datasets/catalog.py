@@ -107,7 +107,9 @@ def prepare(
     for name in entry.canonical.keys() & options.keys():
         options[name] = entry.canonical[name](options[name])
     if workers is not None and workers < 1:
-        raise DataError(f"workers must be 1 or more, got {workers}.")
+        raise DataError(f"The number of workers must be 1 or more, got {workers}.")
+    if min_area < 0:
+        raise DataError(f"The least area must be 0 pixels or more, got {min_area}.")
     if entry.raw and data_dir is None and records_dir and _has_records(records_dir):
         # The raw files are not needed any more: only compare what was asked for.
         manifest = Manifest.load(records_dir)

@@ -158,7 +158,7 @@ def draw_polygons(path: Path) -> np.ndarray:
 
 def _base(root):
     """(folder above both, folder of images, folder of labels)."""
-    inside = ("leftImg8bit", "gtFine")
+    inside, half = ("leftImg8bit", "gtFine"), ""
     for folder in (root, root / "cityscapes", *list(root.parents)[:4]):
         if folder in root.parents and not root.relative_to(folder).parts[0].startswith(
             inside
@@ -167,9 +167,10 @@ def _base(root):
         parts = [_first(folder, name) for name in inside]
         if all(parts):
             return folder, *parts
-        if any(parts):
-            lacking = inside[0] if parts[0] is None else inside[1]
-            raise DataError(f"{folder} has no folder {lacking}. " + _HELP)
+        if any(parts) and not half:
+            half = f"{folder} has no folder {inside[0 if parts[0] is None else 1]}. "
+    if half:
+        raise DataError(half + _HELP)
     seen = sorted(path.name for path in root.iterdir())[:5]
     raise DataError(
         f"{root} holds no Cityscapes folders (it has: {', '.join(seen) or 'nothing'}). "

@@ -144,16 +144,41 @@ def _of_run_lengths(segmentation, size):
             f"the run lengths are made for (height, width) = {segmentation['size']}, "
             f"the image has {list(size)}."
         )
-    if isinstance(counts, list):
-        total = sum(c for c in counts if isinstance(c, int) and c >= 0)
-        if total != size[0] * size[1]:
-            raise DataError(
-                f"the run lengths cover {total} pixels of {size[0] * size[1]}."
-            )
-        segmentation = coco_mask.frPyObjects(segmentation, *size)
-    elif not isinstance(counts, str):
-        raise DataError(f"counts must be numbers or text, got {str(counts)[:60]}")
-    try:
-        return coco_mask.decode(segmentation).astype(bool)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"the run lengths cannot be decoded ({error}).") from error
+    if isinstance(counts, str):
+        counts = _numbers(counts)
+    if not isinstance(counts, list) or not all(
+        isinstance(count, int) and count >= 0 for count in counts
+    ):
+        raise DataError(f"counts must be run lengths or text, got {str(counts)[:60]}")
+    # pycocotools would read or write past the image's memory.
+    if sum(counts) != size[0] * size[1]:
+        raise DataError(
+            f"the run lengths cover {sum(counts)} pixels of {size[0] * size[1]}."
+        )
+    rle = coco_mask.frPyObjects({"counts": counts, "size": list(size)}, *size)
+    return coco_mask.decode(rle).astype(bool)
+
+
+def _numbers(text):
+    """The run lengths that COCO's text stands for.
+
+    Each number is written five bits a character from the lowest on, 48 added; bit 6
+    says that more follow, the highest bit of the last is the sign. From the fourth on,
+    it is the difference to the number two places before.
+    """
+    numbers, value, shift = [], 0, 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64:
+            raise DataError(f"the run lengths have the character {character!r}.")
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:
+            value -= 1 << shift
+        numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
+        value, shift = 0, 0
+    if shift:
+        raise DataError("the run lengths end in the middle of a number.")
+    return numbers
