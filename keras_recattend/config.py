@@ -371,6 +371,22 @@ class Config:
                 f"{cls.__name__} has no option {name!r}." + near_names(name, names)
             )
 
+    def without_preprocessor(self):
+        """Return a copy without pre-processing network, its stage and its maps."""
+        return self.replace(
+            preprocessor=None,
+            inference={"foreground_threshold": 0.0, "foreground_dilation": 0},
+            stages={k: v for k, v in self.stages.items() if k != "preprocess"},
+        )
+
+    def without_angles(self):
+        """Return a copy whose pre-processing network gives the foreground alone."""
+        network = self.preprocessor
+        depths = (*network.transposed_depths[:-1], network.foreground_classes)
+        return self.replace(
+            preprocessor={"angle_classes": 0, "transposed_depths": depths}
+        )
+
     def to_dict(self):
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
@@ -421,6 +437,12 @@ def _validate(config):
         _validate_stage(config, name, stage)
     if config.preprocessor is not None:
         _validate_preprocessor(config, config.preprocessor)
+    elif config.inference.foreground_threshold:
+        raise ConfigError(
+            "inference.foreground_threshold="
+            f"{config.inference.foreground_threshold} needs a preprocessor. Set it "
+            "to 0."
+        )
     _one_of("extra_channels", config.extra_channels, [0, 1, 9])
     for name, depths, factors in [
         ("box_network", network.depths, network.pools),

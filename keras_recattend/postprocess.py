@@ -7,7 +7,13 @@ import numpy as np
 
 from keras_recattend.layers.gaussian import LEAST_DEVIATION
 
-__all__ = ["Found", "Window", "label_map_of_masks", "label_map_of_patches"]
+__all__ = [
+    "Found",
+    "Window",
+    "label_map_of_masks",
+    "label_map_of_patches",
+    "within_foreground",
+]
 
 # The authors' bilateral filter on upsampled masks.
 BILATERAL = {"d": 5, "sigmaColor": 10, "sigmaSpace": 10}
@@ -51,11 +57,17 @@ class Found(typing.NamedTuple):
         scores: float32 [n].
         boxes: float32 [n, 4], (y0, x0, y1, x1): the least and greatest pixel of each
             object, both inclusive.
+        foreground: float32 [H, W], the foreground probability of the pre-processing
+            network, or None without one.
+        semantic: float32 [H, W, K], the probabilities of background and classes, or
+            None where that network has no classes.
     """
 
     labels: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray
+    foreground: np.ndarray | None = None
+    semantic: np.ndarray | None = None
 
     @property
     def count(self):
@@ -123,6 +135,26 @@ def label_map_of_masks(masks, scores, shape, threshold, min_area=0, bilateral=Fa
         labels[take] = t + 1
         best[take] = mask[take]
     return _collect(labels, scores, own_area, min_area)
+
+
+def within_foreground(found, threshold, dilation=0, min_area=0):
+    """Take from the objects all pixels that the foreground does not have (section 9).
+
+    Args:
+        found: a `Found` with its `foreground`.
+        threshold: the foreground is where its probability is above this.
+        dilation: side of the square by which that area grows first, in pixels.
+        min_area: objects with fewer pixels left are dropped.
+
+    Returns:
+        A `Found` with the same maps.
+    """
+    mask = np.uint8(found.foreground > threshold)
+    if dilation:
+        mask = cv2.dilate(mask, np.ones((dilation, dilation), np.uint8))
+    labels = np.where(mask > 0, found.labels, 0)
+    kept = _collect(labels, found.scores, np.zeros(found.count), min_area)
+    return kept._replace(foreground=found.foreground, semantic=found.semantic)
 
 
 def _write_filter(low, high, length, extent):

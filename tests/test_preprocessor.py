@@ -224,6 +224,33 @@ def test_extra_channels_that_contradict_the_network_are_refused():
         heat_config(preprocessor=NETWORK, extra_channels=1)
 
 
+def test_a_foreground_mask_needs_the_network():
+    with pytest.raises(ConfigError, match=r"foreground_threshold=0\.3 needs a prepro"):
+        heat_config(inference={"foreground_threshold": 0.3})
+
+
+def test_without_the_network():
+    whole = tiny.preprocessed(inference={"foreground_threshold": 0.3})
+    without = whole.without_preprocessor()
+    assert without.preprocessor is None
+    assert without.extra_channels == 0
+    assert tuple(without.stages) == tiny.STAGES
+    assert without.inference.foreground_threshold == 0
+    assert without.box_network == whole.box_network
+
+
+@pytest.mark.parametrize("classes", [1, 9])
+def test_without_angles(classes):
+    network = NETWORK | {
+        "foreground_classes": classes,
+        "transposed_depths": (5, 6, 8 + classes),
+    }
+    config = heat_config(preprocessor=network).without_angles()
+    assert config.extra_channels == 1
+    assert config.preprocessor.transposed_depths == (5, 6, classes)
+    assert RecurrentAttention(config).maps(images(config, 1)).extra.shape[-1] == 1
+
+
 def test_a_stage_without_its_network_is_refused():
     with pytest.raises(ConfigError, match=r"stages.preprocess .* preprocessor is None"):
         tiny.config(stages=["preprocess"])
