@@ -13,6 +13,7 @@ __all__ = [
     "label_map_of_masks",
     "label_map_of_patches",
     "upsampled",
+    "within_foreground",
 ]
 
 # The authors' bilateral filter on upsampled masks.
@@ -160,6 +161,26 @@ def upsampled(mask, shape, bilateral=False):
     """
     mask = cv2.resize(np.float32(mask), (shape[1], shape[0]))
     return cv2.bilateralFilter(mask, **BILATERAL) if bilateral else mask
+
+
+def within_foreground(found, threshold, dilation=0, min_area=0):
+    """Take from the objects all pixels that the foreground does not have (section 9).
+
+    Args:
+        found: a `Found` with its `foreground`.
+        threshold: the foreground is where its probability is above this.
+        dilation: side of the square by which that area grows first, in pixels.
+        min_area: objects with fewer pixels left are dropped.
+
+    Returns:
+        A `Found` with the same maps.
+    """
+    mask = np.uint8(found.foreground > threshold)
+    if dilation:
+        mask = cv2.dilate(mask, np.ones((dilation, dilation), np.uint8))
+    labels = np.where(mask > 0, found.labels, 0)
+    kept = _collect(labels, found.scores, np.zeros(found.count), min_area)
+    return kept._replace(foreground=found.foreground, semantic=found.semantic)
 
 
 def _write_filter(low, high, length, extent):

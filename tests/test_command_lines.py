@@ -22,7 +22,6 @@ from keras_recattend import presets
 from keras_recattend.errors import run_command
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.run_folder import RunFolder
-from keras_recattend.stages import STAGES
 
 ROOT = pathlib.Path(__file__).parents[1]
 PLANTS = 6
@@ -263,7 +262,7 @@ def test_train_leaves_a_run(run):
     assert summary_of(run)["split"] == "val"
     assert len(read_csv(run / "images.csv")) == len(split["val"])
     rows = (run / "history.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["stage", *STAGES]
+    assert [row.split(",")[0] for row in rows] == ["stage", *tiny.STAGES]
     assert [row.split(",")[2] for row in rows[1:]] == ["2"] * 4
 
 

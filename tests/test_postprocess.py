@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from keras_recattend.postprocess import (
+    Found,
     Window,
     label_map_of_masks,
     label_map_of_patches,
     upsampled,
+    within_foreground,
 )
 
 
@@ -308,3 +310,50 @@ def test_window_of_the_same_size_changes_nothing():
     box = boxes_of((1.25, 2.5, 30.0, 17.0))
     window = Window.whole((64, 48), (64, 48))
     np.testing.assert_allclose(window.to_image(box), box)
+
+
+# -- the foreground ------------------------------------------------------------------
+
+
+def found_with(foreground):
+    """Two objects of 3 x 4 pixels, side by side, and a foreground."""
+    labels = np.zeros((6, 10), np.uint16)
+    labels[1:4, 1:5], labels[1:4, 5:9] = 1, 2
+    boxes = boxes_of((1, 1, 3, 4), (1, 5, 3, 8))
+    return Found(labels, np.array([0.9, 0.8], np.float32), boxes, foreground)
+
+
+def test_objects_keep_the_pixels_of_the_foreground():
+    foreground = np.zeros((6, 10), np.float32)
+    foreground[2, 3:8] = 0.4
+    found = within_foreground(found_with(foreground), 0.3)
+    expected = np.zeros((6, 10), int)
+    expected[2, 3:5], expected[2, 5:8] = 1, 2
+    np.testing.assert_array_equal(found.labels, expected)
+    np.testing.assert_array_equal(found.boxes, [[2, 3, 2, 4], [2, 5, 2, 7]])
+    assert found.foreground is foreground
+    assert within_foreground(found_with(foreground), 0.4).count == 0
+
+
+def test_an_object_outside_the_foreground_is_gone():
+    foreground = np.zeros((6, 10), np.float32)
+    foreground[:, 5:] = 1.0
+    foreground[1, 1] = 1.0
+    whole = within_foreground(found_with(foreground), 0.5)
+    np.testing.assert_allclose(whole.scores, [0.9, 0.8])
+    left = within_foreground(found_with(foreground), 0.5, min_area=2)
+    assert left.count == 1
+    np.testing.assert_allclose(left.scores, [0.8])
+    assert set(np.unique(left.labels)) == {0, 1}
+    assert (left.labels[1:4, 5:9] == 1).all()
+
+
+@pytest.mark.parametrize(("dilation", "reach"), [(0, 0), (3, 1), (5, 2)])
+def test_the_foreground_grows_by_a_square(dilation, reach):
+    foreground = np.zeros((6, 10), np.float32)
+    foreground[2, 3] = 1.0
+    found = within_foreground(found_with(foreground), 0.5, dilation)
+    for y, x in np.ndindex(6, 10):
+        near = max(abs(y - 2), abs(x - 3)) <= reach
+        kept = found_with(foreground).labels[y, x] > 0 and near
+        assert (found.labels[y, x] > 0) == kept
