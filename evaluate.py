@@ -46,7 +46,7 @@ def parse(arguments=None):
     parser.add_argument(
         "--semantic-dir", metavar="DIR", help="cityscapes: maps that name the objects"
     )
-    parser.add_argument("--category", help="coco; default: the run's own")
+    parser.add_argument("--category", help="coco; default: the run's own, or all")
     parser.add_argument("--subset", help="cvppp; default: the run's own, or A1")
     return parser.parse_args(arguments)
 
@@ -100,16 +100,13 @@ def _images(options, config, trained, folder):
             trained.get("data_dir"),
             records_dir or trained.get("records_dir"),
         )
-    chosen = {
-        name: getattr(options, name) or (trained.get(name) if own else None)
-        for name in ("category", "subset")
-    }
+    given = catalog.options_of(vars(options))
     manifest = catalog.prepare(
         dataset,
         data_dir,
         records_dir,
         min_area=config.min_object_area,
-        **{name: value for name, value in chosen.items() if value},
+        **(catalog.options_of(trained) if own else {}) | given,
     )
     stored = folder.path / "split.json"
     if options.split in ("all", "test"):

@@ -102,7 +102,7 @@ def of_records(manifest, ids, submission=None, semantic_dir=None) -> "Benchmark"
         [i for i in ids if i in labelled],
         [i for i in ids if i not in labelled],
         data_dir=manifest.source["location"],
-        class_names=getattr(manifest, "class_names", ()),
+        class_names=manifest.class_names,
         subset=manifest.source["options"].get("subset", "A1"),
         submission=submission,
         semantic_dir=semantic_dir,
