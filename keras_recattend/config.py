@@ -225,6 +225,8 @@ class Inference:
             enlarged at most this much (1 = no second pass).
         mask_threshold: a pixel belongs to an object above it.
         min_area: objects smaller than this are dropped (pixels of the original).
+        least_kept: an object that keeps a smaller share of its own mask, because
+            others have the rest, was found twice and is dropped (0 = none is).
         stop: end at the first score below the threshold (the paper's text); False
             weighs every step's mask by its score instead (the authors' scorer).
         bilateral: smooth upsampled masks with the authors' bilateral filter.
@@ -241,6 +243,7 @@ class Inference:
     zoom: float = 1.0
     mask_threshold: float = 0.5
     min_area: int = 0
+    least_kept: float = 0.3
     stop: bool = True
     bilateral: bool = False
     foreground_threshold: float = 0.0

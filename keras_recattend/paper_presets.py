@@ -53,8 +53,9 @@ _JOINT = dataclasses.replace(
     sampling_period=700,
 )
 
-# The authors' scorer: every step, weighed by its score, on smoothed masks.
-_SCORER = Inference(mask_threshold=0.3, stop=False, bilateral=True)
+# The authors' scorer: every step, weighed by its score, on smoothed masks; what is
+# left of an object counts, however little.
+_SCORER = Inference(mask_threshold=0.3, stop=False, bilateral=True, least_kept=0.0)
 
 _SMALL_FCN = Preprocessor(
     depths=(32, 64, 64, 96, 96, *[128] * 8, *[256] * 4, 512),

@@ -76,7 +76,15 @@ class Found(typing.NamedTuple):
         return len(self.scores)
 
 
-def label_map_of_patches(patches, boxes, scores, shape, threshold=0.5, min_area=0):
+def label_map_of_patches(
+    patches,
+    boxes,
+    scores,
+    shape,
+    threshold=0.5,
+    min_area=0,
+    least_kept=LEAST_KEPT,
+):
     """Paste patches straight into an image of any size (`filters="normalized"`).
 
     A mask scaled up from the network's resolution would lose the fine edges.
@@ -88,6 +96,7 @@ def label_map_of_patches(patches, boxes, scores, shape, threshold=0.5, min_area=
         shape: (H, W) of the image.
         threshold: a pixel belongs to an object above it.
         min_area: objects with fewer pixels are dropped.
+        least_kept: as for `label_map_of_masks`.
 
     Returns:
         A `Found`.
@@ -109,7 +118,7 @@ def label_map_of_patches(patches, boxes, scores, shape, threshold=0.5, min_area=
         take = inside & (mask > known)
         labels[rows, columns][take] = t + 1
         known[take] = mask[take]
-    return _collect(labels, scores, LEAST_KEPT * own_area, min_area)
+    return _collect(labels, scores, least_kept * own_area, min_area)
 
 
 def label_map_of_masks(

@@ -119,6 +119,7 @@ class Predictor:
                 settings.mask_threshold,
                 settings.min_area,
                 settings.bilateral,
+                settings.least_kept,
             )
         return label_map_of_patches(
             outputs["patches"],
@@ -127,6 +128,7 @@ class Predictor:
             shape,
             settings.mask_threshold,
             settings.min_area,
+            settings.least_kept,
         )
 
 

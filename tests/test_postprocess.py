@@ -165,6 +165,9 @@ def test_duplicates_are_dropped():
     found = label_map_of_patches(patches, boxes, [0.9, 0.9, 0.9], (40, 40))
     assert found.count == 1
     np.testing.assert_array_equal(np.unique(found.labels), [0, 1])
+    kept = label_map_of_patches(patches, boxes, [0.9] * 3, (40, 40), least_kept=0.0)
+    # The third keeps its 4 columns beyond the first; the second keeps nothing.
+    assert np.bincount(kept.labels.ravel())[1:].tolist() == [400, 80]
     # Half of itself is enough.
     boxes[2] = (15, 5, 34, 24)
     assert label_map_of_patches(patches, boxes, [0.9] * 3, (40, 40)).count == 2

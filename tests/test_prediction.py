@@ -67,6 +67,41 @@ def test_label_maps_have_the_images_sizes():
         assert both > 0.9
 
 
+class SeesTwice(Seer):
+    """Finds the bright pixels, then their upper rows with one more above them.
+
+    Args:
+        with_masks: give masks, as a model of the authors' kind, in place of patches.
+    """
+
+    def __init__(self, with_masks, **inference):
+        super().__init__(**inference)
+        self.is_normalized = not with_masks
+
+    def infer(self, image, inference, with_masks):
+        bright = tf.reduce_mean(image, axis=-1)
+        again = 0.8 * tf.roll(bright, -1, axis=1)
+        found = tf.stack([bright, again, tf.zeros_like(bright)], axis=1)
+        first_two = tf.constant([[1.0, 1.0, 0.0]])
+        edges = tf.constant([-0.5, -0.5, SIZE[0] - 0.5, SIZE[1] - 0.5])
+        return {
+            "masks" if with_masks else "patches": found,
+            "boxes": edges * first_two[..., tf.newaxis],
+            "scores": first_two,
+        }
+
+
+@pytest.mark.parametrize("with_masks", [False, True], ids=["patches", "masks"])
+def test_what_is_left_of_an_object_found_twice(with_masks):
+    """The second keeps its one row alone: a twentieth of itself."""
+    image = rectangle(SIZE, 10, 10, 29, 40)
+    for least_kept, count in ((0.3, 1), (0.0, 2)):
+        model = SeesTwice(with_masks, least_kept=least_kept)
+        (found,) = Predictor(model)([image])
+        assert found.count == count
+        assert found.labels[9].any() == (count == 2)
+
+
 def test_no_images():
     assert Predictor(Seer())([]) == []
 
