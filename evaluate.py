@@ -4,9 +4,14 @@
     python evaluate.py --run runs/a1 --split val --overlays 6 --out scores
     python evaluate.py --weights cvppp --dataset cvppp --data-dir DIR --split all
 
+    python evaluate.py --run runs/a1 --split test --submission leaves.h5
+    python evaluate.py --run runs/streets --semantic-dir MAPS --submission results.zip
+
 Writes metrics.json, images.csv (one row an image), the predicted label maps as index
 PNGs in labels/ and, with --overlays N, a picture that shows N images as input, truth
-and prediction side by side.
+and prediction side by side. --submission writes what the benchmark's server takes
+(cvppp: NAME.h5, cityscapes: a folder or NAME.zip, coco: NAME.json). Images without
+labels are predicted and not scored. docs/metrics.md says what every number means.
 """
 
 import logging
@@ -37,42 +42,55 @@ def parse(arguments=None):
     parser.add_argument(
         "--no-labels", action="store_true", help="do not write the label maps"
     )
+    parser.add_argument("--submission", metavar="FILE", help="for the server")
+    parser.add_argument(
+        "--semantic-dir", metavar="DIR", help="cityscapes: maps that name the objects"
+    )
+    parser.add_argument("--category", help="coco; default: the run's own, or all")
+    parser.add_argument("--subset", help="cvppp; default: the run's own, or A1")
     return parser.parse_args(arguments)
 
 
 def main():
     options = parse()
     quiet_tensorflow()
+    from datasets import records
+    from keras_recattend import official
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
     from keras_recattend.run_folder import RunFolder, find_weights
 
     folder = RunFolder(options.run) if options.run else find_weights(options.weights)
     config, about = folder.read()
-    examples = _examples(options, config, about.get("options", {}), folder)
+    manifest, ids = _images(options, config, about.get("options", {}), folder)
     out = Path(options.out or folder.path / options.split)
     if (out / "metrics.json").exists():
         raise UserError(
             f"{out} holds an evaluation already. Name another folder with --out, or "
             "delete that one."
         )
+    benchmark = official.of_records(
+        manifest, ids, options.submission, options.semantic_dir
+    )
     model = RecurrentAttention(config)
     weights = folder.load_weights(model)
-    _LOG.info("%d images, weights %s, %s", len(examples), weights, versions())
+    _LOG.info("%d images, weights %s, %s", len(ids), weights, versions())
     evaluate_run(
         model,
-        examples,
+        records.examples(manifest, ids),
         out,
         split=options.split,
         overlays=options.overlays,
         labels=not options.no_labels,
+        benchmark=benchmark,
+        total=len(ids),
     )
     _LOG.info("Written to %s.", out)
 
 
-def _examples(options, config, trained, folder):
-    """The labelled examples of the split, at their original size."""
-    from datasets import catalog, records, splits
+def _images(options, config, trained, folder):
+    """The records, and the names of the split's images."""
+    from datasets import catalog, splits
 
     dataset = options.dataset or trained.get("dataset") or config.dataset
     own = dataset == trained.get("dataset")
@@ -82,22 +100,25 @@ def _examples(options, config, trained, folder):
             trained.get("data_dir"),
             records_dir or trained.get("records_dir"),
         )
+    given = catalog.options_of(vars(options))
     manifest = catalog.prepare(
-        dataset, data_dir, records_dir, min_area=config.min_object_area
+        dataset,
+        data_dir,
+        records_dir,
+        min_area=config.min_object_area,
+        **(catalog.options_of(trained) if own else {}) | given,
     )
     stored = folder.path / "split.json"
-    if options.split == "all":
-        ids = splits.make_split(manifest)["all"]
+    if options.split in ("all", "test"):
+        # Not divided by us; and the test images may have come after the training.
+        ids = splits.make_split(manifest)[options.split]
     elif own and stored.is_file():
         ids = splits.load_split(stored, manifest)[options.split]
     else:
         ids = splits.make_split(manifest)[options.split]
-    examples = [e for e in records.examples(manifest, ids) if e.labels is not None]
-    if not examples:
-        raise UserError(
-            f"The split {options.split!r} of {dataset} has no labelled image to score."
-        )
-    return examples
+    if not ids:
+        raise UserError(f"The split {options.split!r} of {dataset} has no image.")
+    return manifest, ids
 
 
 if __name__ == "__main__":

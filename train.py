@@ -36,6 +36,8 @@ def parse(arguments=None):
     data.add_argument("--dataset", default="leaves", help=", ".join(DATASETS))
     data.add_argument("--data-dir", help="the raw benchmark's folder")
     data.add_argument("--records-dir", help="TFRecords; default records/DATASET-...")
+    data.add_argument("--category", help="coco: a name, several with commas, or all")
+    data.add_argument("--subset", help="cvppp: A1 (default), A2, A3 or A4")
     data.add_argument("--val-fraction", type=float, default=0.2, help="default 0.2")
     data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
     model = parser.add_argument_group("model and training")
@@ -93,7 +95,9 @@ def main():
         options.data_dir,
         options.records_dir,
         min_area=config.min_object_area,
+        **catalog.options_of(vars(options)),
     )
+    _tell_of_crowded(manifest, config)
     split_file = folder.path / "split.json"
     if options.resume:
         split = splits.load_split(split_file, manifest)
@@ -142,6 +146,21 @@ def main():
     folder.load_weights(model)
     evaluate_run(model, examples, folder.path, split="val")
     plot_history(folder.history_file, folder.path / "history.png")
+
+
+def _tell_of_crowded(manifest, config):
+    """Report images with more objects than the model has outputs for."""
+    crowded = manifest.crowded(config.max_instances)
+    if crowded:
+        _LOG.warning(
+            "%d of %d images have more than the preset's %d objects (as %s; the most "
+            "are %d): the largest are kept.",
+            len(crowded),
+            len(manifest.images),
+            config.max_instances,
+            crowded[0],
+            manifest.max_objects,
+        )
 
 
 def _resumed(options, stored):

@@ -168,7 +168,7 @@ def order_objects(
     least: tf.Tensor | None,
     most_objects: int,
     max_instances: int,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Drop what is hardly visible and number the rest by area, largest first.
 
     Args:
@@ -179,11 +179,13 @@ def order_objects(
         max_instances: this many are kept, the largest.
 
     Returns:
-        The new labels, int32 [H, W], and the number of objects, int32 [].
+        The new labels, int32 [H, W]; the number of objects, int32 []; and the old id
+        of object 1, 2, ..., 0 = none, int32 [max_instances].
     """
     labels = tf.cast(labels, tf.int32)
     if most_objects < 1:
-        return tf.zeros_like(labels), tf.constant(0)
+        nothing = tf.zeros([max_instances], tf.int32)
+        return tf.zeros_like(labels), tf.constant(0), nothing
     areas = tf.math.bincount(
         labels, minlength=most_objects + 1, maxlength=most_objects + 1
     )[1:]
@@ -195,7 +197,10 @@ def order_objects(
     rank = tf.math.invert_permutation(order)
     count = tf.minimum(tf.math.count_nonzero(kept, dtype=tf.int32), max_instances)
     table = tf.where(kept & (rank < count), rank + 1, 0)
-    return tf.gather(tf.concat([[0], table], 0), labels), count
+    room = max(max_instances - most_objects, 0)
+    old = tf.pad(order + 1, [[0, room]])[:max_instances]
+    old = tf.where(tf.range(max_instances) < count, old, 0)
+    return tf.gather(tf.concat([[0], table], 0), labels), count, old
 
 
 def _warps(augmentation):

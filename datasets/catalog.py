@@ -5,20 +5,25 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from datasets.cityscapes import find_cityscapes
+from datasets.coco import canonical_category, find_coco
 from datasets.cvppp import find_cvppp
 from datasets.errors import DataError
+from datasets.kitti import find_kitti
 from datasets.leaves import rendered_leaves
 from datasets.manifest import Manifest
 from datasets.source import Source
 from datasets.writer import write_records
 from keras_recattend.config import near_names
 
-__all__ = ["DATASETS", "Dataset", "prepare"]
+__all__ = ["DATASETS", "OPTIONS", "Dataset", "options_of", "prepare"]
 
 MIN_AREA = 25
+# Options of data sets that command lines have.
+OPTIONS = ("category", "subset")
 _LOG = logging.getLogger(__name__)
 
 
@@ -28,24 +33,41 @@ class Dataset:
 
     Attributes:
         find: `find(data_dir, **options) -> Source`; its keyword arguments are the
-            data set's options, of which `free` ones do not change the result.
+            data set's options.
         title: what it is, in a line.
         raw: it is made from raw files, in `data_dir`.
-        free: names of options that change how, not what, is read.
+        canonical: {option: function} that give one form to values that mean the same.
     """
 
     find: Callable[..., Source]
     title: str
     raw: bool = True
-    free: tuple[str, ...] = ()
+    canonical: dict[str, Callable] = field(default_factory=dict)
 
 
 DATASETS = {
-    "leaves": Dataset(
-        rendered_leaves, "rendered rosettes", raw=False, free=("workers",)
-    ),
+    "leaves": Dataset(rendered_leaves, "rendered rosettes", raw=False),
     "cvppp": Dataset(find_cvppp, "CVPPP 2017 leaf segmentation challenge"),
+    "kitti": Dataset(find_kitti, "KITTI cars, masks of Zhang et al. 2015"),
+    "cityscapes": Dataset(find_cityscapes, "Cityscapes, 8 instance classes"),
+    "coco": Dataset(
+        find_coco,
+        "MS-COCO, one category, several or all",
+        canonical={"category": canonical_category},
+    ),
 }
+
+
+def options_of(values: dict) -> dict:
+    """Pick the data set's options that were given from a command line's options.
+
+    Args:
+        values: `vars` of the parsed options, or what a run stored of them.
+
+    Returns:
+        Arguments for `prepare`.
+    """
+    return {name: values[name] for name in OPTIONS if values.get(name) is not None}
 
 
 def prepare(
@@ -54,6 +76,7 @@ def prepare(
     records_dir: str | Path | None = None,
     min_area: int = MIN_AREA,
     progress: bool = True,
+    workers: int | None = None,
     **options,
 ) -> Manifest:
     """Return the records of a data set; convert the raw files if that is due.
@@ -71,6 +94,8 @@ def prepare(
             do not meet (`records/leaves` for the leaves as they come).
         min_area: objects with fewer pixels are dropped.
         progress: show a progress bar.
+        workers: processes that convert; None = one for each core. The records do not
+            depend on it.
         **options: of the data set, as `subset="A4"` or `train=100`.
 
     Raises:
@@ -79,17 +104,22 @@ def prepare(
     """
     entry = _entry(dataset)
     _check_options(dataset, entry, options)
+    for name in entry.canonical.keys() & options.keys():
+        options[name] = entry.canonical[name](options[name])
+    if workers is not None and workers < 1:
+        raise DataError(f"The number of workers must be 1 or more, got {workers}.")
+    if min_area < 0:
+        raise DataError(f"The least area must be 0 pixels or more, got {min_area}.")
     if entry.raw and data_dir is None and records_dir and _has_records(records_dir):
         # The raw files are not needed any more: only compare what was asked for.
         manifest = Manifest.load(records_dir)
-        asked = {k: v for k, v in options.items() if k not in entry.free}
-        _compare(manifest, dataset, min_area, {"options": asked}, partly=True)
+        _compare(manifest, dataset, min_area, {"options": options}, partly=True)
         return manifest
     source = entry.find(data_dir, **options)
     if records_dir is None:
         records_dir = Path("records") / _folder_name(source, entry, min_area)
     if not _has_records(records_dir):
-        return write_records(source, records_dir, min_area, progress)
+        return write_records(source, records_dir, min_area, progress, workers)
     manifest = Manifest.load(records_dir)
     _compare(manifest, dataset, min_area, source.description())
     _LOG.info("Using the records in %s.", records_dir)
@@ -110,7 +140,7 @@ def _check_options(dataset, entry, options):
         if name not in known:
             raise DataError(
                 f"The data set {dataset} has no option {name!r}."
-                + near_names(name, known)
+                + (near_names(name, known) if known else "")
             )
 
 

@@ -8,13 +8,13 @@ that holds such pairs directly. Images of a testing folder (`CVPPP2017_LSC_testi
 have no labels and become the split "test".
 """
 
-from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 from datasets.errors import DataError
-from datasets.example import Example
-from datasets.images import read_image, read_labels
-from datasets.source import Source, file_sizes
+from datasets.images import read_labels
+from datasets.pairs import read_pair
+from datasets.source import Item, Source, file_sizes
 
 __all__ = ["SUBSETS", "find_cvppp"]
 
@@ -56,21 +56,21 @@ def find_cvppp(data_dir: str | Path | None, subset: str = "A1") -> Source:
     unlabelled = _images(testing) if testing else []
     taken = {_name(image) for image, _ in labelled}
 
-    def examples() -> Generator[tuple[Example, str], None, None]:
-        for image, label in labelled:
-            yield _read(_name(image), image, label), ""
-        for image in unlabelled:
-            label = image.with_name(_name(image) + _LABEL)
-            name = _name(image) if _name(image) not in taken else f"test_{_name(image)}"
-            yield _read(name, image, label if label.exists() else None), "test"
+    def item(name, split, *files):
+        return Item(name, split, file_sizes(files, root))
+
+    items = [item(_name(image), "", image, label) for image, label in labelled]
+    for image in unlabelled:
+        label = image.with_name(_name(image) + _LABEL)
+        name = _name(image) if _name(image) not in taken else f"test_{_name(image)}"
+        items.append(item(name, "test", image, *([label] if label.exists() else [])))
 
     return Source(
         dataset="cvppp",
         location=str(root),
         options={"subset": subset},
-        files=file_sizes([p for pair in labelled for p in pair] + unlabelled, root),
-        total=len(labelled) + len(unlabelled),
-        examples=examples,
+        items=tuple(items),
+        read=partial(_read, root),
     )
 
 
@@ -135,12 +135,7 @@ def _labelled_pairs(folder):
     return [(images[name], labels[name]) for name in sorted(images)]
 
 
-def _read(name, image, label):
-    try:
-        return Example(
-            name, read_image(image), None if label is None else read_labels(label)
-        )
-    except DataError as error:
-        if str(image.parent) in str(error):
-            raise
-        raise DataError(f"{image}, {label.name}: {error}") from None
+def _read(root, item):
+    image, *labels = [root / path for path, _ in item.files]
+    labels = labels[0] if labels else None
+    return read_pair(item.name, image, labels, read_labels), {}

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datasets.errors import DataError
 
-__all__ = ["read_image", "read_labels"]
+__all__ = ["opened", "read_image", "read_labels"]
 
 # What Pillow raises on files that are cut short, damaged or no images at all.
 _DAMAGED = (
@@ -40,7 +40,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises:
         DataError: the file is missing, empty, damaged or of an unknown kind.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         image = ImageOps.exif_transpose(file)
         image.load()
         if image.mode in _SIXTEEN_BITS:
@@ -71,7 +71,7 @@ def read_labels(path: str | os.PathLike) -> np.ndarray:
     Raises:
         DataError: the file is missing, empty, damaged, or holds colours.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         file.load()
         if file.mode == "1":
             return np.asarray(file).astype(np.uint8)
@@ -93,7 +93,7 @@ def read_labels(path: str | os.PathLike) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path):
+def opened(path):
     """Open with Pillow; whatever goes wrong inside becomes a DataError."""
     if not os.path.exists(path):
         raise DataError(f"{path} does not exist.")

@@ -1,18 +1,10 @@
 """The data set `leaves`: rendered rosettes, so everything runs with no download."""
 
-import logging
-import multiprocessing
-import os
-import signal
-from collections.abc import Generator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-
 import numpy as np
 
 from datasets.errors import DataError
 from datasets.example import Example
-from datasets.source import Source
+from datasets.source import Item, Source
 
 __all__ = ["rendered_leaves"]
 
@@ -20,9 +12,6 @@ __all__ = ["rendered_leaves"]
 SEED_STRIDE = 1_000_000
 # Raise it when the same seed comes to give another plant: old records then say so.
 RENDERER = 1
-# Below this many plants, starting processes costs more than it saves.
-FEW = 16
-_LOG = logging.getLogger(__name__)
 
 
 def rendered_leaves(
@@ -33,7 +22,6 @@ def rendered_leaves(
     size: tuple[int, int] = (256, 256),
     leaves: tuple[int, int] = (5, 20),
     seed: int = 0,
-    workers: int | None = None,
 ) -> Source:
     """Describe a set of rendered plants; rendering happens when they are read.
 
@@ -46,7 +34,6 @@ def rendered_leaves(
         size: (height, width) in pixels.
         leaves: (fewest, most) leaves of a plant.
         seed: of the whole set.
-        workers: processes that render; None = one for each core, 1 = none extra.
 
     Returns:
         The source; images are named "leaves00000" and so on.
@@ -63,13 +50,6 @@ def rendered_leaves(
         raise DataError(f"At most {SEED_STRIDE} plants are possible, got {counts}.")
     splits = [name for name, count in counts.items() for _ in range(count)]
     size, leaves = tuple(size), tuple(leaves)
-    jobs = [(seed * SEED_STRIDE + k, size, leaves) for k in range(len(splits))]
-
-    def examples() -> Generator[tuple[Example, str], None, None]:
-        rendered = _render_all(jobs, workers or os.cpu_count() or 1)
-        for k, (image, labels) in enumerate(rendered):
-            yield Example(f"leaves{k:05d}", image, labels.astype(np.uint16)), splits[k]
-
     return Source(
         dataset="leaves",
         location="",
@@ -80,40 +60,21 @@ def rendered_leaves(
             "seed": seed,
             "renderer": RENDERER,
         },
-        files=(),
-        total=len(splits),
-        examples=examples,
+        items=tuple(
+            Item(
+                f"leaves{k:05d}",
+                split,
+                data=[seed * SEED_STRIDE + k, list(size), list(leaves)],
+            )
+            for k, split in enumerate(splits)
+        ),
+        read=_render,
     )
 
 
-def _render(job):
+def _render(item):
     from datasets.synthetic_leaves import render_rosette
 
-    seed, size, leaves = job
-    return render_rosette(seed, size=size, leaves=leaves)
-
-
-def _render_all(jobs, workers):
-    """Render in order; in several processes where there is enough to do."""
-    done = 0
-    if workers > 1 and len(jobs) > FEW:
-        # "spawn": forking a process that has loaded TensorFlow may hang.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(
-            workers,
-            mp_context=context,
-            # Ctrl-C is for the main process, which then stops the others.
-            initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_IGN),
-        )
-        try:
-            for rendered in pool.map(_render, jobs, chunksize=4):
-                yield rendered
-                done += 1
-        except BrokenProcessPool:
-            # A main script without `if __name__ == "__main__"` cannot be spawned.
-            _LOG.warning("Rendering processes could not start; one process goes on.")
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    for job in jobs[done:]:
-        yield _render(job)
+    seed, size, leaves = item.data
+    image, labels = render_rosette(seed, size=tuple(size), leaves=tuple(leaves))
+    return Example(item.name, image, labels.astype(np.uint16)), {}

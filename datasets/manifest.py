@@ -12,8 +12,10 @@ from datasets.errors import DataError
 
 __all__ = ["FORMAT_VERSION", "Entry", "Manifest", "Shard", "checksum"]
 
-# Raise it whenever older records can no longer be read as they are.
-FORMAT_VERSION = 1
+# Raise it whenever the format changes. Records of format 1 are those of format 2 with
+# one class and no notes.
+FORMAT_VERSION = 2
+READABLE = (1, 2)
 FILE_NAME = "manifest.json"
 
 
@@ -61,7 +63,10 @@ class Manifest:
         source: location, options and files that they were made from.
         min_area: objects with fewer pixels were dropped.
         shards, images: see `Shard` and `Entry`; images in the order of the records.
-        dropped: {"source_id", "id", "area"} of every dropped object.
+        dropped: {"source_id", "id", "area"} of every object under `min_area`.
+        class_names: name of class 1, 2, ... of the records; () = one, unnamed.
+        notes: {"source_id", "what", "count"} of what else was not taken over;
+            "source_id" is "" where it belongs to no image of the records.
     """
 
     directory: str
@@ -72,7 +77,8 @@ class Manifest:
     shards: tuple[Shard, ...]
     images: tuple[Entry, ...]
     dropped: tuple[dict, ...]
-    format_version: int = FORMAT_VERSION
+    class_names: tuple[str, ...] = ()
+    notes: tuple[dict, ...] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -83,6 +89,28 @@ class Manifest:
     def max_objects(self) -> int:
         """Most objects that one image has."""
         return max((image.objects or 0 for image in self.images), default=0)
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """What was read, and what of it was not taken over and why: {what: count}."""
+        counts = {"images": len(self.images)}
+        for image in self.images:
+            if image.split:
+                key = f"{image.split} images"
+                counts[key] = counts.get(key, 0) + 1
+        unlabelled = sum(image.objects is None for image in self.images)
+        if unlabelled:
+            counts["unlabelled images"] = unlabelled
+        counts["objects"] = sum(image.objects or 0 for image in self.images)
+        if self.dropped:
+            counts[f"dropped objects under {self.min_area} pixels"] = len(self.dropped)
+        for note in self.notes:
+            counts[note["what"]] = counts.get(note["what"], 0) + note["count"]
+        return counts
+
+    def crowded(self, most: int) -> list[str]:
+        """Return the names of images with more than `most` objects."""
+        return [i.source_id for i in self.images if (i.objects or 0) > most]
 
     def entry(self, source_id: str) -> Entry:
         """Return the entry of one image. Raises DataError if there is none."""
@@ -119,7 +147,13 @@ class Manifest:
         """Write `manifest.json` into the folder."""
         values = dataclasses.asdict(self)
         del values["directory"]
-        text = json.dumps({"format_version": FORMAT_VERSION, **values}, indent=1)
+        values = {
+            "format_version": FORMAT_VERSION,
+            # For the reader: it follows from the rest.
+            "summary": self.summary,
+            **values,
+        }
+        text = json.dumps(values, indent=1)
         (Path(directory) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -151,12 +185,13 @@ class Manifest:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             version = values.pop("format_version", 0)
+            values.pop("summary", None)
         except (ValueError, AttributeError, TypeError, OSError) as error:
             raise DataError(
                 f"{path} cannot be read ({error}). Delete {directory} and convert "
                 "again."
             ) from error
-        if version != FORMAT_VERSION:
+        if version not in READABLE:
             raise DataError(
                 f"The records in {directory} were made by format {version}, this code "
                 f"reads {FORMAT_VERSION}. Delete {directory} to have them converted "
@@ -166,6 +201,9 @@ class Manifest:
             values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
             values["images"] = tuple(Entry(**image) for image in values["images"])
             values["dropped"] = tuple(values["dropped"])
+            if version > 1:
+                values["class_names"] = tuple(values["class_names"])
+                values["notes"] = tuple(values["notes"])
             return cls(directory=str(directory), **values)
         except (TypeError, KeyError) as error:
             raise DataError(

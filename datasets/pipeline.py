@@ -47,7 +47,8 @@ def training_stream(
 
     Returns:
         Batches {"image": float32 [B, H, W, 3] in [0, 1], "labels": int32 [B, H, W],
-        0 = background and 1..n by area descending, "count": int32 [B]}.
+        0 = background and 1..n by area descending, "count": int32 [B], "classes":
+        int32 [B, max_instances], class of object 1..n, then 0}.
 
     Raises:
         DataError: no ids, unknown or unlabelled ones.
@@ -69,10 +70,10 @@ def training_stream(
         )
         areas = tf.cast(sample.areas, tf.float32)
         least = areas * (augmentation.min_visible * transform.zoom)
-        labels, count = augment.order_objects(
+        objects = augment.order_objects(
             labels, least, samples.most_objects, max_instances
         )
-        return {"image": image, "labels": labels, "count": count}
+        return _batch_entry(image, sample.classes, *objects)
 
     dataset = samples.map(_order(len(samples), seed, start), change)
     return dataset.batch(batch_size, drop_remainder=True).prefetch(AHEAD)
@@ -103,15 +104,20 @@ def validation_batches(
     samples = Samples(manifest, ids, image_size, cache)
 
     def convert(_, sample):
-        labels, count = augment.order_objects(
+        objects = augment.order_objects(
             sample.labels, None, samples.most_objects, max_instances
         )
         image = tf.cast(sample.image, tf.float32) / 255
-        return {"image": image, "labels": labels, "count": count}
+        return _batch_entry(image, sample.classes, *objects)
 
     numbers = tf.data.Dataset.range(len(samples))
     dataset = samples.map(tf.data.Dataset.zip(numbers, numbers), convert)
     return dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(AHEAD)
+
+
+def _batch_entry(image, classes, labels, count, old_ids):
+    classes = tf.gather(tf.concat([[0], classes], 0), old_ids)
+    return {"image": image, "labels": labels, "count": count, "classes": classes}
 
 
 def _order(total, seed, start):

@@ -18,6 +18,7 @@ record can be read by its place in the shard, so that any order costs the same.
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,7 +27,16 @@ from datasets.errors import DataError
 from datasets.example import Example
 from datasets.manifest import Entry, Manifest
 
-__all__ = ["decode_example", "encode_example", "examples", "read_example"]
+__all__ = [
+    "Encoded",
+    "compress",
+    "decode_example",
+    "encode_example",
+    "examples",
+    "read_example",
+    "read_serialized",
+    "serialize",
+]
 
 # A TFRecord is: length (8 bytes), checksum (4), data, checksum (4).
 HEADER_BYTES, FOOTER_BYTES = 12, 4
@@ -34,7 +44,46 @@ HEADER_BYTES, FOOTER_BYTES = 12, 4
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 
 
-def encode_example(example: Example) -> bytes:
+class Encoded(NamedTuple):
+    """What a record holds, before TensorFlow is needed to serialise it.
+
+    Attributes:
+        name: of the image.
+        height, width: in pixels.
+        image: PNG, RGB with 8 bits.
+        labels: index PNG with 8 or 16 bits; b"" = unlabelled.
+        count: number of objects.
+        classes: class of each object; () = one class only.
+    """
+
+    name: str
+    height: int
+    width: int
+    image: bytes
+    labels: bytes
+    count: int
+    classes: tuple[int, ...]
+
+
+def compress(example: Example) -> Encoded:
+    """Compress image and label map, which is most of the work of a record."""
+    height, width = example.image.shape[:2]
+    labels = b""
+    if example.labels is not None:
+        narrow = example.labels.max(initial=0) <= 255
+        labels = _png(example.labels.astype(np.uint8 if narrow else np.uint16))
+    return Encoded(
+        name=example.name,
+        height=height,
+        width=width,
+        image=_png(example.image[..., ::-1]),
+        labels=labels,
+        count=example.count,
+        classes=tuple(example.classes),
+    )
+
+
+def serialize(encoded: Encoded) -> bytes:
     """Return the serialised `tf.train.Example`."""
     import tensorflow as tf
 
@@ -45,21 +94,16 @@ def encode_example(example: Example) -> bytes:
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=raw))
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
-    height, width = example.image.shape[:2]
-    labels = b""
-    if example.labels is not None:
-        narrow = example.labels.max(initial=0) <= 255
-        labels = _png(example.labels.astype(np.uint8 if narrow else np.uint16))
     features = {
-        "image/encoded": _png(example.image[..., ::-1]),
+        "image/encoded": encoded.image,
         "image/format": "png",
-        "image/height": height,
-        "image/width": width,
-        "image/filename": example.name,
-        "image/source_id": example.name,
-        "image/object/class/label": list(example.classes),
-        "image/object/count": example.count,
-        "image/labels": labels,
+        "image/height": encoded.height,
+        "image/width": encoded.width,
+        "image/filename": encoded.name,
+        "image/source_id": encoded.name,
+        "image/object/class/label": encoded.classes,
+        "image/object/count": encoded.count,
+        "image/labels": encoded.labels,
     }
     message = tf.train.Example(
         features=tf.train.Features(
@@ -67,6 +111,11 @@ def encode_example(example: Example) -> bytes:
         )
     )
     return message.SerializeToString(deterministic=True)
+
+
+def encode_example(example: Example) -> bytes:
+    """Return the serialised `tf.train.Example` of an example."""
+    return serialize(compress(example))
 
 
 def decode_example(serialized: bytes) -> Example:
@@ -106,16 +155,27 @@ def read_example(manifest: Manifest, entry: Entry) -> Example:
     """
     path = Path(manifest.directory) / entry.shard
     try:
-        with open(path, "rb") as file:
-            file.seek(entry.offset + HEADER_BYTES)
-            serialized = file.read(entry.length)
+        serialized = read_serialized(path, entry)
     except OSError as error:
         raise DataError(manifest.broken(entry.shard, str(error))) from error
-    if len(serialized) != entry.length or zlib.crc32(serialized) != entry.crc32:
+    if serialized is None:
         raise DataError(
             manifest.broken(entry.shard, f"the record of {entry.source_id} has changed")
         )
     return decode_example(serialized)
+
+
+def read_serialized(path: Path, entry: Entry) -> bytes | None:
+    """Read an entry's record from its shard; None where it is not what was written.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        file.seek(entry.offset + HEADER_BYTES)
+        serialized = file.read(entry.length)
+    intact = len(serialized) == entry.length and zlib.crc32(serialized) == entry.crc32
+    return serialized if intact else None
 
 
 def examples(manifest: Manifest, ids: Iterable[str] | None = None) -> Iterator[Example]:

@@ -18,6 +18,10 @@ READ_BUFFER = 262_144
 _FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
     "image/labels": tf.io.FixedLenFeature([], tf.string),
+    "image/object/class/label": tf.io.FixedLenSequenceFeature(
+        [], tf.int64, allow_missing=True
+    ),
+    "image/object/count": tf.io.FixedLenFeature([], tf.int64),
 }
 
 
@@ -29,12 +33,15 @@ class Sample(NamedTuple):
         labels: [H, W], ids as in the records; uint8, or int32 where ids need it.
         median: float32 [3], the image's median colour, 0 to 255.
         areas: int32 [most objects], pixels of each object.
+        classes: int32 [most objects], class of each object, 1 where the records have
+            but one; 0 = no such object.
     """
 
     image: tf.Tensor
     labels: tf.Tensor
     median: tf.Tensor
     areas: tf.Tensor
+    classes: tf.Tensor
 
 
 class Samples:
@@ -125,6 +132,7 @@ class Samples:
             np.empty((total, *size), self._labels_dtype.as_numpy_dtype),
             np.empty((total, 3), np.float32),
             np.empty((total, self.most_objects), np.int32),
+            np.empty((total, self.most_objects), np.int32),
         )
         numbers = tf.data.Dataset.range(total)
         samples = self._read(tf.data.Dataset.zip(numbers, numbers)).map(
@@ -178,6 +186,7 @@ def decode(
         labels=tf.ensure_shape(tf.cast(labels, labels_dtype), size),
         median=_median(image),
         areas=tf.ensure_shape(areas, [most_objects]),
+        classes=_classes(features, most_objects),
     )
 
 
@@ -190,6 +199,17 @@ def resize_image(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 def resize_labels(labels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Nearest pixel, pixel centers aligned; [h, w] to [H, W]."""
     return tf.image.resize(labels[..., None], size, "nearest")[..., 0]
+
+
+def _classes(features, most_objects):
+    """Class of each object; int32 [most_objects]."""
+    given = tf.cast(features["image/object/class/label"], tf.int32)
+    count = tf.cast(features["image/object/count"], tf.int32)
+    given = tf.cond(
+        tf.size(given) > 0, lambda: given, lambda: tf.ones([count], tf.int32)
+    )
+    padded = tf.pad(given, [[0, most_objects - tf.size(given)]])
+    return tf.ensure_shape(padded, [most_objects])
 
 
 def _median(image):

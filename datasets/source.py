@@ -3,10 +3,31 @@
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from datasets.example import Example
 
-__all__ = ["Source", "file_sizes"]
+__all__ = ["Item", "Reading", "Source", "file_sizes"]
+
+# An example and what was not taken over of it: {what: how many}.
+Reading = tuple[Example, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image before it is read.
+
+    Attributes:
+        name: of the image in its data set; no two items share one.
+        split: "train", "val", "test", or "" where the data set leaves it to us.
+        files: (path relative to the source's location, bytes) of its own files.
+        data: whatever reading it needs besides, as JSON values.
+    """
+
+    name: str
+    split: str = ""
+    files: tuple[tuple[str, int], ...] = ()
+    data: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -17,21 +38,39 @@ class Source:
         dataset: name in the catalog.
         location: absolute path of the raw files; "" for rendered data.
         options: everything, as JSON values, that changes what is read.
-        files: (path relative to the location, bytes) of every raw file, to notice
-            that the source has changed.
-        total: number of examples.
-        examples: gives (example, native split) one after another; the split is
-            "train", "val", "test", or "" where the data set leaves it to us.
+        items: one for each image, in the order of the records.
+        read: turns an item into an example and a count of what was not taken over;
+            can be pickled, since it is called in several processes.
+        shared_files: (path relative to the location, bytes) of files that belong to
+            no single image.
+        class_names: name of class 1, 2, ... of the examples; () = one, unnamed.
+        left_out: {what: how many} that never became an item, and why.
     """
 
     dataset: str
     location: str
     options: dict
-    files: tuple[tuple[str, int], ...]
-    total: int
-    examples: Callable[[], Generator[tuple[Example, str], None, None]] = field(
-        repr=False
-    )
+    items: tuple[Item, ...] = field(repr=False)
+    read: Callable[[Item], Reading] = field(repr=False)
+    shared_files: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    class_names: tuple[str, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Number of images."""
+        return len(self.items)
+
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """Every raw file, sorted, to notice that the source has changed."""
+        own = {entry for item in self.items for entry in item.files}
+        return tuple(sorted(own.union(self.shared_files)))
+
+    def examples(self) -> Generator[tuple[Example, str], None, None]:
+        """Read one after another, in this process: (example, native split)."""
+        for item in self.items:
+            yield self.read(item)[0], item.split
 
     def description(self) -> dict:
         """What is stored beside the records, and compared on the next run."""
@@ -43,7 +82,5 @@ class Source:
 
 
 def file_sizes(paths: list[Path], root: Path) -> tuple[tuple[str, int], ...]:
-    """Return (path relative to `root`, bytes), sorted, for `Source.files`."""
-    return tuple(
-        sorted((str(path.relative_to(root)), path.stat().st_size) for path in paths)
-    )
+    """Return (path relative to `root`, bytes) of each file, in the given order."""
+    return tuple((str(path.relative_to(root)), path.stat().st_size) for path in paths)

@@ -1,21 +1,20 @@
-"""Writes a folder of records: shards first, the manifest last, then one rename."""
+"""Writes a folder of records: shards first, the manifest next, then one rename."""
 
 import contextlib
 import importlib.metadata
 import logging
-import os
-import shutil
-import tempfile
-import zlib
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from datasets import workers as processes
+from datasets.conversion import convert
 from datasets.errors import DataError
-from datasets.example import clean
-from datasets.manifest import Entry, Manifest, Shard, checksum
-from datasets.records import FOOTER_BYTES, HEADER_BYTES, encode_example
+from datasets.manifest import FORMAT_VERSION, Manifest, Shard, checksum
+from datasets.shards import ShardWriter, finished_rows, is_complete
 from datasets.source import Source
+from datasets.unfinished import PROGRESS, finish, unfinished
 
 __all__ = ["write_records"]
 
@@ -25,150 +24,204 @@ _LOG = logging.getLogger(__name__)
 
 
 def write_records(
-    source: Source, directory: str | Path, min_area: int, progress: bool = True
+    source: Source,
+    directory: str | Path,
+    min_area: int,
+    progress: bool = True,
+    workers: int | None = None,
 ) -> Manifest:
     """Convert a source to a new folder of records.
 
-    Nothing appears under `directory` before all is written: an interrupted
-    conversion leaves no half-made records behind.
+    Nothing appears under `directory` before all is written. What a conversion that was
+    interrupted, or stopped at a bad file, had done lies beside it in
+    `.NAME-partial`, and the next call with the same settings goes on from there; only
+    images that changed since are converted again. The records are the same whatever
+    the number of processes and interruptions.
 
     Args:
         source: the data set.
         directory: the folder to make; must not exist, or be empty.
         min_area: objects with fewer pixels are dropped, and reported.
         progress: show a progress bar.
+        workers: processes that read and compress; None = one for each core.
 
     Raises:
-        DataError: the folder is in use, two images of one name, no image at all, or
-            whatever the source finds wrong with its files.
+        DataError: the folder is in use, two images of one name, no image at all, an
+            unfinished conversion of something else, or whatever the source finds
+            wrong with its files.
     """
     directory = Path(directory)
+    _check_free(directory)
+    _check_names(source)
+    plan = _plan(source)
+    with unfinished(directory, _description(source, min_area, plan)) as folder:
+        _check_free(directory)
+        try:
+            rows = _write(source, folder, plan, min_area, progress, workers)
+        except BaseException:
+            _tell_what_stays(folder, directory)
+            raise
+        manifest = _manifest(source, folder, plan, min_area, rows)
+        manifest.save(folder)
+        finish(folder, directory)
+    manifest = Manifest.load(directory, verify=False)
+    _report(manifest)
+    return manifest
+
+
+def _check_free(directory):
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise DataError(
             f"{directory} exists and is not empty; records are never written over "
             "something else. Delete it or choose another folder."
         )
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(
-        tempfile.mkdtemp(prefix=f".{directory.name}-partial-", dir=directory.parent)
-    )
-    try:
-        manifest = _write(source, partial, min_area, progress)
-        manifest.save(partial)
-        # mkdtemp makes folders that only their owner may enter.
-        partial.chmod(0o777 & ~_umask())
-        try:
-            os.replace(partial, directory)
-        except OSError:
-            raise DataError(
-                f"{directory} came into being during the conversion (another run?). "
-                "Start again to use what is there."
-            ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    if manifest.dropped:
-        _LOG.warning(
-            "%d objects under %d pixels were dropped (%s); see %s.",
-            len(manifest.dropped),
-            min_area,
-            ", ".join(
-                f"{d['source_id']} id {d['id']}: {d['area']} px"
-                for d in manifest.dropped[:4]
-            )
-            + (", ..." if len(manifest.dropped) > 4 else ""),
-            directory / "manifest.json",
+
+
+def _check_names(source):
+    if not source.items:
+        raise DataError(f"{source.dataset} gave no image; at least one is needed.")
+    seen = set()
+    for item in source.items:
+        if item.name in seen:
+            raise DataError(f"Two images are called {item.name!r}; names must differ.")
+        seen.add(item.name)
+
+
+def _plan(source):
+    """[(file name, items)] of the shards."""
+    each = max(SHARD_IMAGES, -(-source.total // MOST_SHARDS))
+    starts = range(0, source.total, each)
+    return [
+        (
+            f"{source.dataset}-{i:05d}-of-{len(starts):05d}.tfrecord",
+            source.items[start : start + each],
         )
-    return Manifest.load(directory, verify=False)
+        for i, start in enumerate(starts)
+    ]
 
 
-def _write(source, folder, min_area, progress):
-    shards = _ShardWriter(folder, source.dataset, source.total)
-    dropped, seen = [], set()
-    pairs = source.examples()
-    progress_bar = tqdm(
-        pairs,
+def _description(source, min_area, plan):
+    """What must be equal for an unfinished conversion to go on."""
+    return {
+        "format": FORMAT_VERSION,
+        "data set": source.dataset,
+        "from": source.location,
+        "options": source.options,
+        "classes": source.class_names,
+        "least area": min_area,
+        "shards": len(plan),
+        "images a shard": len(plan[0][1]),
+    }
+
+
+def _write(source, folder, plan, min_area, progress, workers):
+    """Make the shards that are not there yet; returns the rows of all."""
+    places = [(folder / name, _rows_file(folder, name), items) for name, items in plan]
+    kept = [finished_rows(*place) for place in places]
+    waiting = [
+        item
+        for (_, _, items), rows in zip(places, kept, strict=True)
+        for item in items[len(rows) :]
+    ]
+    done = source.total - len(waiting)
+    if done:
+        _LOG.info("%d of %d images are converted already.", done, source.total)
+    bar = tqdm(
         desc=f"{source.dataset} to records",
         total=source.total,
+        initial=done,
         unit="image",
         # None: only where someone is watching.
         disable=None if progress else True,
     )
-    with contextlib.closing(shards), contextlib.closing(pairs):
-        for example, split in progress_bar:
-            if example.name in seen:
-                raise DataError(
-                    f"Two images are called {example.name!r}; names must differ."
-                )
-            seen.add(example.name)
-            example, small = clean(example, min_area)
-            dropped += [
-                {"source_id": example.name, "id": i, "area": area} for i, area in small
-            ]
-            shards.write(example, split)
-    if len(seen) != source.total or not seen:
-        raise DataError(
-            f"{source.dataset} gave {len(seen)} images, expected {source.total} and at "
-            "least one. Did files change during the conversion? Start again."
-        )
+    converted = processes.in_order(
+        partial(convert, source.read, min_area), waiting, workers
+    )
+    all_rows = []
+    with bar, contextlib.closing(converted):
+        for (shard, rows_file, items), rows in zip(places, kept, strict=True):
+            if not is_complete(shard, rows, items):
+                with ShardWriter(shard, rows_file, rows) as writer:
+                    for _ in items[len(rows) :]:
+                        writer.write(next(converted))
+                        bar.update()
+                rows = writer.rows
+            all_rows += rows
+    return all_rows
+
+
+def _rows_file(folder, name):
+    return folder / PROGRESS / Path(name).with_suffix(".json").name
+
+
+def _manifest(source, folder, plan, min_area, rows):
+    entries = [row.entry for row in rows]
+    left_out = [
+        {"source_id": "", "what": what, "count": count}
+        for what, count in source.left_out.items()
+        if count
+    ]
     return Manifest(
         directory=str(folder),
         dataset=source.dataset,
         created_by=_program(),
         source=source.description(),
         min_area=min_area,
-        shards=tuple(_shard(folder / name, shards.entries) for name in shards.files),
-        images=tuple(shards.entries),
-        dropped=tuple(dropped),
+        shards=tuple(
+            Shard(
+                name,
+                len(items),
+                (folder / name).stat().st_size,
+                checksum(folder / name),
+            )
+            for name, items in plan
+        ),
+        images=tuple(entries),
+        dropped=tuple(
+            {"source_id": row.entry.source_id, "id": i, "area": area}
+            for row in rows
+            for i, area in row.dropped
+        ),
+        class_names=tuple(source.class_names),
+        notes=tuple(
+            left_out
+            + [
+                {"source_id": row.entry.source_id, "what": what, "count": count}
+                for row in rows
+                for what, count in row.notes.items()
+            ]
+        ),
     )
 
 
-class _ShardWriter:
-    """Writes records one after another and notes where each of them lies."""
-
-    def __init__(self, folder, name, total):
-        self._folder, self._name = folder, name
-        self._per_shard = max(SHARD_IMAGES, -(-total // MOST_SHARDS))
-        self._count = max(1, -(-total // self._per_shard))
-        self._writer, self._offset = None, 0
-        self.files, self.entries = [], []
-
-    def write(self, example, split):
-        if len(self.entries) % self._per_shard == 0:
-            self._next_shard()
-        serialized = encode_example(example)
-        self._writer.write(serialized)
-        height, width = example.image.shape[:2]
-        entry = Entry(
-            source_id=example.name,
-            split=split,
-            height=height,
-            width=width,
-            objects=None if example.labels is None else example.count,
-            shard=self.files[-1],
-            offset=self._offset,
-            length=len(serialized),
-            crc32=zlib.crc32(serialized),
+def _tell_what_stays(folder, directory):
+    if any(folder.glob("*.tfrecord")):
+        _LOG.warning(
+            "What was converted so far stays in %s: the same command goes on from "
+            "there. (Delete that folder to start %s anew.)",
+            folder,
+            directory,
         )
-        self.entries.append(entry)
-        self._offset += HEADER_BYTES + len(serialized) + FOOTER_BYTES
-
-    def close(self):
-        if self._writer:
-            self._writer.close()
-
-    def _next_shard(self):
-        import tensorflow as tf
-
-        self.close()
-        number = f"{len(self.files):05d}-of-{self._count:05d}"
-        self.files.append(f"{self._name}-{number}.tfrecord")
-        path = str(self._folder / self.files[-1])
-        self._writer, self._offset = tf.io.TFRecordWriter(path), 0
 
 
-def _shard(path, images):
-    records = sum(image.shard == path.name for image in images)
-    return Shard(path.name, records, path.stat().st_size, checksum(path))
+def _report(manifest):
+    _LOG.info(
+        "%s: %s.",
+        manifest.directory,
+        ", ".join(f"{what} {count:,}" for what, count in manifest.summary.items()),
+    )
+    if manifest.dropped:
+        _LOG.warning(
+            "%d objects under %d pixels were dropped (%s); see %s.",
+            len(manifest.dropped),
+            manifest.min_area,
+            ", ".join(
+                f"{d['source_id']} id {d['id']}: {d['area']} px"
+                for d in manifest.dropped[:4]
+            )
+            + (", ..." if len(manifest.dropped) > 4 else ""),
+            Path(manifest.directory) / "manifest.json",
+        )
 
 
 def _program():
@@ -177,9 +230,3 @@ def _program():
     except importlib.metadata.PackageNotFoundError:
         version = "(source tree)"
     return f"keras-recattend {version}"
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import json
 import math
+import types
 import typing
 from dataclasses import dataclass, field
 
@@ -19,13 +20,17 @@ __all__ = [
     "Config",
     "ConfigError",
     "Inference",
+    "Preprocessor",
     "Segmentation",
     "Stage",
     "near_names",
 ]
 
 # The stages of training, in order.
-STAGES = ("box", "segmentation", "own_canvases", "joint")
+STAGES = ("preprocess", "box", "segmentation", "own_canvases", "joint")
+
+
+OPTIMIZERS = ("adam", "adamw", "momentum")
 
 
 class ConfigError(ValueError):
@@ -83,12 +88,51 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Preprocessor:
+    """The pre-processing network: an FCN for the foreground and the angles.
+
+    It sees the image alone, once. Its maps are further input channels of controller
+    and segmentation network: `angle_classes` angles, then the foreground.
+
+    Attributes:
+        depths, pools: channels and max-pooling factor of each 3 x 3 convolution.
+        transposed_depths, transposed_factors: of the transposed CNN, back to the
+            image's size; the last depth is foreground_classes + angle_classes.
+        skips: pairs (k, j), counted from 1: the map that convolution k reads (1 = the
+            image) joins the map that transposed layer j gives. Their sizes must fit.
+        foreground_classes: 1 (foreground or not, a sigmoid), or background and
+            classes together (a softmax; Cityscapes 9).
+        angle_classes: 8, or 0 for the foreground alone.
+    """
+
+    depths: tuple[int, ...] = (16, 32, 64, 64, 96, 128, 128, 128)
+    pools: tuple[int, ...] = (2, 2, 1, 2, 1, 2, 1, 1)
+    transposed_depths: tuple[int, ...] = (96, 64, 32, 24, 9)
+    transposed_factors: tuple[int, ...] = (2, 2, 2, 2, 1)
+    skips: tuple[tuple[int, int], ...] = ((5, 1), (4, 2), (2, 3), (1, 4))
+    foreground_classes: int = 1
+    angle_classes: int = 8
+
+    @property
+    def channels(self):
+        """Input channels that it adds: the angles, then the foreground."""
+        return self.angle_classes + 1
+
+    @property
+    def stride(self):
+        """Pixels of the image to one cell of its smallest map."""
+        return math.prod(self.pools)
+
+
+@dataclass(frozen=True)
 class BoxNetwork:
     """Part B: controller CNN, glimpse LSTM, box head (eq. 3-10).
 
     Attributes:
         depths, pools: channels and max-pooling factor of each 3 x 3 convolution of
             the controller CNN. With `late_canvas` these are the image trunk's.
+        box_stage_pools: pooling factors while the box stage trains, where it pools in
+            another order (the authors' KITTI); () = `pools`.
         late_canvas: compute the image's features once (the trunk) and add the canvas
             at the trunk's resolution, instead of feeding it with the image.
         space_to_depth: fold blocks of this size into channels before the trunk.
@@ -108,6 +152,7 @@ class BoxNetwork:
 
     depths: tuple[int, ...] = (8, 8, 16, 16, 32, 32, 64, 64)
     pools: tuple[int, ...] = (1, 2, 1, 2, 1, 2, 2, 2)
+    box_stage_pools: tuple[int, ...] = ()
     late_canvas: bool = False
     space_to_depth: int = 1
     context_depths: tuple[int, ...] = ()
@@ -180,9 +225,15 @@ class Inference:
             enlarged at most this much (1 = no second pass).
         mask_threshold: a pixel belongs to an object above it.
         min_area: objects smaller than this are dropped (pixels of the original).
+        least_kept: an object that keeps a smaller share of its own mask, because
+            others have the rest, was found twice and is dropped (0 = none is).
         stop: end at the first score below the threshold (the paper's text); False
             weighs every step's mask by its score instead (the authors' scorer).
         bilateral: smooth upsampled masks with the authors' bilateral filter.
+        foreground_threshold: objects keep only pixels whose foreground probability,
+            by the pre-processing network, is above it (0 = off).
+        foreground_dilation: side of the square by which that foreground grows first,
+            in pixels of the original (0 = not).
     """
 
     score_threshold: float = 0.5
@@ -192,8 +243,11 @@ class Inference:
     zoom: float = 1.0
     mask_threshold: float = 0.5
     min_area: int = 0
+    least_kept: float = 0.3
     stop: bool = True
     bilateral: bool = False
+    foreground_threshold: float = 0.0
+    foreground_dilation: int = 0
 
 
 @dataclass(frozen=True)
@@ -206,9 +260,10 @@ class Stage:
         batch_size: images a step.
         canvases: random canvases an image and step; 0 = the full unroll of T steps.
         true_canvases: share of true canvases among the model's own (own canvases).
-        optimizer: "adam" (the paper's) or "adamw".
-        learning_rate, weight_decay: peak values. For "adam", the decay is the L2
-            loss on kernels; for "adamw" it is decoupled.
+        optimizer: "adam" (the paper's), "adamw" or "momentum" (gradient descent with
+            momentum 0.9, the paper's for the pre-processing network).
+        learning_rate, weight_decay: peak values. For "adam" and "momentum", the decay
+            is the L2 loss on kernels; for "adamw" it is decoupled.
         schedule: "cosine" (warm-up, then a cosine to `decay`) or "staircase"
             (times `decay` every `period` steps).
         decay, period, warmup: of the schedule (warmup as share of the stage).
@@ -255,7 +310,10 @@ class Config:
         dataset: the data set it was made for.
         image_size: (height, width) that images are resized to.
         max_instances: most objects an image may have; the loop has one step more.
-        extra_channels: 0, or 9 = 8 angle channels and the foreground.
+        preprocessor: the pre-processing network, or None.
+        extra_channels: input channels beside image and canvas: 8 angles and the
+            foreground (9), the foreground alone (1), or 0. Follows from the
+            preprocessor; without one, the caller gives them as "extra".
         normalization: "batch" (shared over steps), "batch_per_step" (the authors')
             or "group".
         initializer: "he", or "small" (truncated normal 0.01, the authors').
@@ -273,6 +331,7 @@ class Config:
     initializer: str = "he"
     first_outputs_only: bool = False
     min_object_area: int = 25
+    preprocessor: Preprocessor | None = None
     box_network: BoxNetwork = field(default_factory=BoxNetwork)
     segmentation: Segmentation = field(default_factory=Segmentation)
     inference: Inference = field(default_factory=Inference)
@@ -280,6 +339,8 @@ class Config:
     stages: dict[str, Stage] = field(default_factory=dict)
 
     def __post_init__(self):
+        if self.preprocessor is not None and not self.extra_channels:
+            object.__setattr__(self, "extra_channels", self.preprocessor.channels)
         _validate(self)
 
     @property
@@ -288,14 +349,21 @@ class Config:
         return self.max_instances + 1
 
     def replace(self, **changes):
-        """Return a copy; nested fields as `inference={"zoom": 1.7}`."""
+        """Return a copy; nested fields as `inference={"zoom": 1.7}`.
+
+        With another preprocessor, `extra_channels` follows anew unless it is given.
+        """
         for name, value in changes.items():
             self._check(type(self), name)
             old = getattr(self, name)
+            if old is None and isinstance(value, dict):
+                old = Preprocessor()
             if dataclasses.is_dataclass(old) and isinstance(value, dict):
                 for key in value:
                     self._check(type(old), key)
                 changes[name] = dataclasses.replace(old, **value)
+        if "preprocessor" in changes:
+            changes.setdefault("extra_channels", 0)
         return dataclasses.replace(self, **changes)
 
     @staticmethod
@@ -305,6 +373,22 @@ class Config:
             raise ConfigError(
                 f"{cls.__name__} has no option {name!r}." + near_names(name, names)
             )
+
+    def without_preprocessor(self):
+        """Return a copy without pre-processing network, its stage and its maps."""
+        return self.replace(
+            preprocessor=None,
+            inference={"foreground_threshold": 0.0, "foreground_dilation": 0},
+            stages={k: v for k, v in self.stages.items() if k != "preprocess"},
+        )
+
+    def without_angles(self):
+        """Return a copy whose pre-processing network gives the foreground alone."""
+        network = self.preprocessor
+        depths = (*network.transposed_depths[:-1], network.foreground_classes)
+        return self.replace(
+            preprocessor={"angle_classes": 0, "transposed_depths": depths}
+        )
 
     def to_dict(self):
         return json.loads(json.dumps(dataclasses.asdict(self)))
@@ -320,15 +404,27 @@ def _from_dict(cls, values):
     arguments = {}
     for name, value in values.items():
         Config._check(cls, name)
-        kind = hints[name]
-        if dataclasses.is_dataclass(kind):
+        kind = _not_none(hints[name])
+        if dataclasses.is_dataclass(kind) and value is not None:
             value = _from_dict(kind, value)
         elif name == "stages":
             value = {key: _from_dict(Stage, stage) for key, stage in value.items()}
-        elif isinstance(value, list):
-            value = tuple(value)
+        else:
+            value = _tuples(value)
         arguments[name] = value
     return cls(**arguments)
+
+
+def _not_none(hint):
+    """`X` of `X | None`; other hints as they are."""
+    if isinstance(hint, types.UnionType):
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return hint
+
+
+def _tuples(value):
+    """JSON's lists, nested ones as well, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _validate(config):
@@ -342,6 +438,14 @@ def _validate(config):
     for name, stage in config.stages.items():
         _one_of("stage", name, list(STAGES))
         _validate_stage(config, name, stage)
+    if config.preprocessor is not None:
+        _validate_preprocessor(config, config.preprocessor)
+    elif config.inference.foreground_threshold:
+        raise ConfigError(
+            "inference.foreground_threshold="
+            f"{config.inference.foreground_threshold} needs a preprocessor. Set it "
+            "to 0."
+        )
     _one_of("extra_channels", config.extra_channels, [0, 1, 9])
     for name, depths, factors in [
         ("box_network", network.depths, network.pools),
@@ -352,11 +456,8 @@ def _validate(config):
             segmentation.transposed_factors,
         ),
     ]:
-        if len(depths) != len(factors):
-            raise ConfigError(
-                f"{name} needs one factor a layer, got depths={depths} and "
-                f"factors={factors}."
-            )
+        _one_factor_a_layer(name, depths, factors)
+    _validate_box_stage_pools(network)
     if config.max_instances < 1:
         raise ConfigError(
             f"max_instances must be 1 or more, got {config.max_instances}"
@@ -382,7 +483,103 @@ def _validate(config):
         )
 
 
+def _validate_preprocessor(config, network):
+    """The FCN must come back to the image's size, and its skips must meet."""
+    _one_of("preprocessor.angle_classes", network.angle_classes, [0, 8])
+    if config.extra_channels != network.channels:
+        raise ConfigError(
+            f"extra_channels={config.extra_channels} does not fit the preprocessor: "
+            f"its maps are {network.channels} channels ({network.angle_classes} "
+            "angles and the foreground). Leave extra_channels out."
+        )
+    if network.foreground_classes < 1:
+        raise ConfigError(
+            "preprocessor.foreground_classes must be 1, or background and classes "
+            f"together, got {network.foreground_classes}."
+        )
+    outputs = network.foreground_classes + network.angle_classes
+    if not network.transposed_depths or network.transposed_depths[-1] != outputs:
+        raise ConfigError(
+            f"preprocessor.transposed_depths must end with {outputs} "
+            "(foreground_classes + angle_classes), got "
+            f"{network.transposed_depths}."
+        )
+    for name, depths, factors in [
+        ("preprocessor", network.depths, network.pools),
+        (
+            "preprocessor.transposed",
+            network.transposed_depths,
+            network.transposed_factors,
+        ),
+    ]:
+        _one_factor_a_layer(name, depths, factors)
+    if network.stride != math.prod(network.transposed_factors):
+        raise ConfigError(
+            "The preprocessor's transposed CNN must undo its pooling: "
+            f"pools={network.pools}, factors={network.transposed_factors}"
+        )
+    _divides(
+        "image_size", config.image_size, network.stride, "the preprocessor's pooling"
+    )
+    _validate_skips(network)
+
+
+def _validate_skips(network):
+    joined = [layer for _, layer in network.skips]
+    if len(set(joined)) < len(joined):
+        raise ConfigError(
+            "preprocessor.skips may join one map to a transposed layer, got "
+            f"{network.skips}."
+        )
+    for convolution, layer in network.skips:
+        if not (
+            1 <= convolution <= len(network.pools)
+            and 1 <= layer < len(network.transposed_factors)
+        ):
+            raise ConfigError(
+                f"preprocessor.skips has {(convolution, layer)}: convolutions are "
+                f"1 to {len(network.pools)}, transposed layers 1 to "
+                f"{len(network.transposed_factors) - 1} (nothing joins the last one's "
+                "map)."
+            )
+        read = math.prod(network.pools[: convolution - 1])
+        given = network.stride // math.prod(network.transposed_factors[:layer])
+        if read != given:
+            raise ConfigError(
+                f"preprocessor.skips has {(convolution, layer)}: convolution "
+                f"{convolution} reads a map of 1/{read} of the image's size, "
+                f"transposed layer {layer} gives one of 1/{given}."
+            )
+
+
+def _validate_box_stage_pools(network):
+    pools = network.box_stage_pools
+    if pools and (
+        network.late_canvas
+        or len(pools) != len(network.pools)
+        or math.prod(pools) != math.prod(network.pools)
+    ):
+        raise ConfigError(
+            f"box_network.box_stage_pools={pools} must be as many factors as "
+            f"pools={network.pools}, of the same product, and needs late_canvas=False."
+        )
+
+
+def _one_factor_a_layer(name, depths, factors):
+    if len(depths) != len(factors):
+        raise ConfigError(
+            f"{name} needs one factor a layer, got depths={depths} and "
+            f"factors={factors}."
+        )
+
+
 def _validate_stage(config, name, stage):
+    _one_of(f"stages.{name}.optimizer", stage.optimizer, list(OPTIMIZERS))
+    if name == "preprocess" and config.preprocessor is None:
+        raise ConfigError(
+            "stages.preprocess trains the pre-processing network, but preprocessor is "
+            "None. Give one, or leave the stage out."
+        )
     for field_name in ("steps", "batch_size", "steps_per_epoch", "validate_every"):
         if getattr(stage, field_name) < 1:
             raise ConfigError(

@@ -3,6 +3,9 @@
 import tensorflow as tf
 
 __all__ = [
+    "angle_loss",
+    "binary_cross_entropy",
+    "cross_entropy",
     "focal_heat_loss",
     "matched_iou_loss",
     "monotonic_score_loss",
@@ -15,7 +18,7 @@ __all__ = [
 
 # Added per pixel to the union (spec, section 6): 0.5 in all on 224 x 224.
 IOU_EPSILON = 1e-5
-# Keeps log(0) out of the score loss.
+# Keeps log(0) out of the score loss and the entropies.
 LOG_EPSILON = 1e-5
 
 
@@ -91,6 +94,32 @@ def monotonic_score_loss(scores, target):
         1.0 - upper + LOG_EPSILON
     )
     return tf.reduce_mean(loss)
+
+
+def binary_cross_entropy(probability, target):
+    """Return -t log(p + 1e-5) - (1 - t) log(1 - p + 1e-5), elementwise."""
+    return -target * tf.math.log(probability + LOG_EPSILON) - (
+        1.0 - target
+    ) * tf.math.log(1.0 - probability + LOG_EPSILON)
+
+
+def cross_entropy(probability, target):
+    """Return -t log(p + 1e-5) for each class; its sum over them is the entropy."""
+    return -target * tf.math.log(probability + LOG_EPSILON)
+
+
+def angle_loss(probability, target, foreground):
+    """Return the cross entropy of the angles over the batch's foreground pixels.
+
+    Args:
+        probability, target: [B, H, W, 8]. foreground: [B, H, W], 1 for objects.
+
+    Returns:
+        Scalar; 0 where no pixel is foreground.
+    """
+    entropy = tf.reduce_sum(cross_entropy(probability, target), axis=-1)
+    total = tf.maximum(tf.reduce_sum(foreground), 1.0)
+    return tf.reduce_sum(entropy * foreground) / total
 
 
 def smooth_l1(difference, beta):

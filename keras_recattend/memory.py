@@ -20,12 +20,17 @@ def stage_bytes(config, name):
     """Return about how many bytes the stage's activations take in training."""
     stage, network = config.stages[name], config.box_network
     height, width = config.image_size
+    pixels = stage.batch_size * height * width * FLOAT_BYTES
+    if name == "preprocess":
+        return int(pixels * _preprocessor_floats(config.preprocessor))
     layers, shrink = 0.0, network.space_to_depth**2
-    for depth, pool in zip(network.depths, network.pools, strict=True):
+    pools = (name == "box" and network.box_stage_pools) or network.pools
+    for depth, pool in zip(network.depths, pools, strict=True):
         layers += depth / shrink
         shrink *= pool**2
     layers *= KEPT_PER_LAYER
-    steps = layers + OTHER_FLOATS
+    # The controller's input is stacked anew at every step.
+    steps = layers + OTHER_FLOATS + config.extra_channels
     if network.late_canvas:
         # The trunk is kept once an image, not once a step.
         joint = KEPT_PER_LAYER * network.joint_layers * network.feature_depth / shrink
@@ -38,7 +43,23 @@ def stage_bytes(config, name):
         floats = canvases * (CANVAS_FLOATS + steps - OTHER_FLOATS) + layers
         if name == "own_canvases":
             floats += config.timespan * CANVAS_FLOATS
-    return int(stage.batch_size * height * width * floats * FLOAT_BYTES)
+    return int(pixels * floats)
+
+
+def _preprocessor_floats(network):
+    """Floats that the pre-processing network keeps per pixel and image."""
+    floats, shrink = 0.0, 1.0
+    for depth, pool in zip(network.depths, network.pools, strict=True):
+        floats += KEPT_PER_LAYER * depth / shrink
+        shrink *= pool**2
+    reads = {layer: (3, *network.depths)[k - 1] for k, layer in network.skips}
+    for i, depth in enumerate(network.transposed_depths):
+        if i in reads:
+            # A skip is copied beside the map that it joins.
+            floats += (reads[i] + network.transposed_depths[i - 1]) / shrink
+        shrink /= network.transposed_factors[i] ** 2
+        floats += KEPT_PER_LAYER * depth / shrink
+    return floats
 
 
 def check_memory(config, names):

@@ -26,6 +26,7 @@ from keras_recattend.layers.gaussian import (
 )
 from keras_recattend.losses import soft_iou_matrix
 from keras_recattend.matching import greedy_match
+from keras_recattend.preprocessor import Maps, PreprocessingNetwork
 from keras_recattend.sampling import noisy
 
 __all__ = ["Prepared", "RecurrentAttention", "Segment"]
@@ -40,11 +41,13 @@ class Prepared(typing.NamedTuple):
     Attributes:
         image: [B, H, W, 3]. extra: [B, H, W, E] or None.
         features: the controller's, a tuple of [B, ...].
+        pools: the controller's pooling factors, where they are not its own.
     """
 
     image: tf.Tensor
     extra: tf.Tensor | None
     features: tuple
+    pools: tuple = ()
 
     def repeat(self, times):
         """Repeat the features for `times` canvases an image; the image stays."""
@@ -88,13 +91,15 @@ class RecurrentAttention(keras.Model):
 
     Call arguments:
         inputs: float32 images [B, H, W, 3] in [0, 1], of the config's size, or a dict
-            with "image" and, for presets with a pre-processing network, "extra"
-            [B, H, W, 9].
+            with "image" and "extra" [B, H, W, E] where the config has extra channels
+            but no pre-processing network (with one, "extra" replaces its maps).
 
     Returns:
         A dict; steps after an image's last object are zero:
         "masks" [B, T, H, W], "scores" [B, T], "boxes" [B, T, 4] (y0, x0, y1, x1 of the
-        patch in pixels), "patches" [B, T, h, w], "count" int32 [B].
+        patch in pixels), "patches" [B, T, h, w], "count" int32 [B]; with a
+        pre-processing network "foreground" [B, H, W] and, where it has classes,
+        "semantic" [B, H, W, K], probabilities.
 
     Example:
         >>> model = RecurrentAttention(presets.get("leaves"))
@@ -116,6 +121,11 @@ class RecurrentAttention(keras.Model):
             "steps": config.timespan,
             "initializer": config.initializer,
         }
+        self.preprocessor = None
+        if config.preprocessor is not None:
+            self.preprocessor = PreprocessingNetwork.of_config(
+                config, name="preprocessor"
+            )
         self.grid = tuple(extent // network.stride for extent in config.image_size)
         if network.late_canvas:
             self.controller = LateCanvasController(
@@ -182,6 +192,14 @@ class RecurrentAttention(keras.Model):
         """Whether boxes are tight and filters normalised (not the paper's density)."""
         return self.config.segmentation.filters == "normalized"
 
+    @property
+    def instance_variables(self):
+        """All trained variables but those of the pre-processing network."""
+        if self.preprocessor is None:
+            return self.trainable_variables
+        fixed = {id(v) for v in self.preprocessor.trainable_variables}
+        return [v for v in self.trainable_variables if id(v) not in fixed]
+
     def build(self, input_shape=None):
         if self.built:
             return
@@ -190,6 +208,8 @@ class RecurrentAttention(keras.Model):
         network = config.box_network
         depth = network.feature_depth if network.late_canvas else network.depths[-1]
         patch = (None, *config.segmentation.patch_size, 4 + config.extra_channels)
+        if self.preprocessor is not None:
+            self.preprocessor.build(image)
         self.controller.build(image, config.extra_channels)
         self.box_head.build((None, *self.grid, depth))
         self.segmentation.build(patch)
@@ -200,14 +220,33 @@ class RecurrentAttention(keras.Model):
 
     # -- one step ----------------------------------------------------------------------
 
+    def maps(self, image):
+        """Return the pre-processing network's `Maps`, as the other networks read them.
+
+        By its moving statistics and without gradient: only its own stage trains it.
+        """
+        maps = self.preprocessor(image)
+        return Maps(
+            *(None if values is None else tf.stop_gradient(values) for values in maps)
+        )
+
     def prepare(self, image, extra=None, training=False):
-        """Return what the steps need of images [B, H, W, 3], computed once."""
+        """Return what the steps need of images [B, H, W, 3], computed once.
+
+        Args:
+            extra: [B, H, W, E]; None = the pre-processing network's maps, if any.
+        """
+        if extra is None and self.preprocessor is not None:
+            extra = self.maps(image).extra
         features = self.controller.prepare(image, extra, training=training)
         return Prepared(image, extra, features)
 
     def look(self, prepared, canvas, step=0, training=False, blocked=None):
         """Return the `Box` of the next object for canvases [N, H, W] (eq. 3-10)."""
-        u = self.controller(prepared.features, canvas, step=step, training=training)
+        pools = {"pools": prepared.pools} if prepared.pools else {}
+        u = self.controller(
+            prepared.features, canvas, step=step, training=training, **pools
+        )
         return self.box_head(
             u, sharpness=self.config.box_network.sharpness, blocked=blocked
         )
@@ -296,7 +335,8 @@ class RecurrentAttention(keras.Model):
         """Run the steps until every image's score has fallen below the threshold.
 
         Args:
-            image: float32 [B, H, W, 3]. extra: [B, H, W, E] or None.
+            image: float32 [B, H, W, 3]. extra: [B, H, W, E]; None = the
+                pre-processing network's maps, if there is one.
             stop: whether to end at the first low score; None = the config's choice.
                 Without stopping, all T steps are run and returned.
             inference: an `Inference` in place of the config's own.
@@ -311,6 +351,10 @@ class RecurrentAttention(keras.Model):
         stop = settings.stop if stop is None else stop
         timespan = self.config.timespan
         batch = tf.shape(image)[0]
+        maps = None
+        if extra is None and self.preprocessor is not None:
+            maps = self.maps(image)
+            extra = maps.extra
         prepared = self.prepare(image, extra)
         h, w = self.config.segmentation.patch_size
         shapes = {"scores": [], "boxes": [4], "patches": [h, w]}
@@ -364,6 +408,10 @@ class RecurrentAttention(keras.Model):
         outputs["steps"] = tf.fill([batch], steps)
         if with_masks:
             outputs["canvas"] = canvas
+        if maps is not None:
+            outputs["foreground"] = maps.foreground
+            if maps.semantic is not None:
+                outputs["semantic"] = maps.semantic
         return outputs
 
     def _cells(self, segment):

@@ -7,7 +7,14 @@ import numpy as np
 
 from keras_recattend.layers.gaussian import LEAST_DEVIATION
 
-__all__ = ["Found", "Window", "label_map_of_masks", "label_map_of_patches"]
+__all__ = [
+    "Found",
+    "Window",
+    "label_map_of_masks",
+    "label_map_of_patches",
+    "upsampled",
+    "within_foreground",
+]
 
 # The authors' bilateral filter on upsampled masks.
 BILATERAL = {"d": 5, "sigmaColor": 10, "sigmaSpace": 10}
@@ -51,11 +58,17 @@ class Found(typing.NamedTuple):
         scores: float32 [n].
         boxes: float32 [n, 4], (y0, x0, y1, x1): the least and greatest pixel of each
             object, both inclusive.
+        foreground: float32 [H, W], the foreground probability of the pre-processing
+            network, or None without one.
+        semantic: float32 [H, W, K], the probabilities of background and classes, or
+            None where that network has no classes.
     """
 
     labels: np.ndarray
     scores: np.ndarray
     boxes: np.ndarray
+    foreground: np.ndarray | None = None
+    semantic: np.ndarray | None = None
 
     @property
     def count(self):
@@ -63,7 +76,15 @@ class Found(typing.NamedTuple):
         return len(self.scores)
 
 
-def label_map_of_patches(patches, boxes, scores, shape, threshold=0.5, min_area=0):
+def label_map_of_patches(
+    patches,
+    boxes,
+    scores,
+    shape,
+    threshold=0.5,
+    min_area=0,
+    least_kept=LEAST_KEPT,
+):
     """Paste patches straight into an image of any size (`filters="normalized"`).
 
     A mask scaled up from the network's resolution would lose the fine edges.
@@ -75,6 +96,7 @@ def label_map_of_patches(patches, boxes, scores, shape, threshold=0.5, min_area=
         shape: (H, W) of the image.
         threshold: a pixel belongs to an object above it.
         min_area: objects with fewer pixels are dropped.
+        least_kept: as for `label_map_of_masks`.
 
     Returns:
         A `Found`.
@@ -96,16 +118,29 @@ def label_map_of_patches(patches, boxes, scores, shape, threshold=0.5, min_area=
         take = inside & (mask > known)
         labels[rows, columns][take] = t + 1
         known[take] = mask[take]
-    return _collect(labels, scores, own_area, min_area)
+    return _collect(labels, scores, least_kept * own_area, min_area)
 
 
-def label_map_of_masks(masks, scores, shape, threshold, min_area=0, bilateral=False):
-    """The authors' way: scale masks up, weigh them by score, one label a pixel.
+def label_map_of_masks(
+    masks,
+    scores,
+    shape,
+    threshold,
+    min_area=0,
+    bilateral=False,
+    least_kept=LEAST_KEPT,
+):
+    """The authors' way: weigh masks by score, scale them up, one label a pixel.
+
+    A pixel goes to the step with the greatest value there (the first of equal ones), if
+    that is above the threshold.
 
     Args:
         masks: [T, H, W] at the network's resolution. Others: see
             `label_map_of_patches`.
         bilateral: smooth with the authors' bilateral filter.
+        least_kept: an object that keeps a smaller share of its own mask was found
+            twice and is dropped (0: none is, as with the authors).
 
     Returns:
         A `Found`.
@@ -114,15 +149,47 @@ def label_map_of_masks(masks, scores, shape, threshold, min_area=0, bilateral=Fa
     labels = np.zeros(shape, np.uint16)
     own_area = np.zeros(len(scores))
     for t in np.flatnonzero(np.asarray(scores) > 0):
-        mask = cv2.resize(np.float32(masks[t]), shape[::-1])
-        if bilateral:
-            mask = cv2.bilateralFilter(mask, **BILATERAL)
-        mask = mask * scores[t]
+        mask = upsampled(masks[t] * scores[t], shape, bilateral)
         own_area[t] = (mask > threshold).sum()
         take = mask > best
         labels[take] = t + 1
         best[take] = mask[take]
-    return _collect(labels, scores, own_area, min_area)
+    return _collect(labels, scores, least_kept * own_area, min_area)
+
+
+def upsampled(mask, shape, bilateral=False):
+    """Scale a mask up as the authors do: OpenCV's bilinear, then a bilateral filter.
+
+    Args:
+        mask: [h, w], at the network's resolution.
+        shape: (H, W) of the image.
+        bilateral: whether to smooth (diameter 5, both sigmas 10).
+
+    Returns:
+        float32 [H, W].
+    """
+    mask = cv2.resize(np.float32(mask), (shape[1], shape[0]))
+    return cv2.bilateralFilter(mask, **BILATERAL) if bilateral else mask
+
+
+def within_foreground(found, threshold, dilation=0, min_area=0):
+    """Take from the objects all pixels that the foreground does not have (section 9).
+
+    Args:
+        found: a `Found` with its `foreground`.
+        threshold: the foreground is where its probability is above this.
+        dilation: side of the square by which that area grows first, in pixels.
+        min_area: objects with fewer pixels left are dropped.
+
+    Returns:
+        A `Found` with the same maps.
+    """
+    mask = np.uint8(found.foreground > threshold)
+    if dilation:
+        mask = cv2.dilate(mask, np.ones((dilation, dilation), np.uint8))
+    labels = np.where(mask > 0, found.labels, 0)
+    kept = _collect(labels, found.scores, np.zeros(found.count), min_area)
+    return kept._replace(foreground=found.foreground, semantic=found.semantic)
 
 
 def _write_filter(low, high, length, extent):
@@ -138,10 +205,10 @@ def _write_filter(low, high, length, extent):
     return slice(first, last), value.astype(np.float32)
 
 
-def _collect(labels, scores, own_area, min_area):
-    """Drop small and doubly found objects and number the rest from 1."""
+def _collect(labels, scores, least_area, min_area):
+    """Drop objects below either area (each its own, and all) and number the rest."""
     area = np.bincount(labels.ravel(), minlength=len(scores) + 1)[1:]
-    least = np.maximum(max(min_area, 1), LEAST_KEPT * own_area)
+    least = np.maximum(max(min_area, 1), least_area)
     kept = np.flatnonzero(area >= least)
     table = np.zeros(len(scores) + 1, np.uint16)
     table[kept + 1] = np.arange(1, len(kept) + 1)

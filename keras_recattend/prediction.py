@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from keras_recattend.errors import UserError
 from keras_recattend.postprocess import (
     Window,
     label_map_of_masks,
     label_map_of_patches,
+    within_foreground,
 )
 
 __all__ = ["Predictor"]
@@ -23,7 +25,8 @@ class Predictor:
 
     Resizes to the network's input, runs it, pastes the objects at the image's own
     size. With `inference.zoom` above 1 a second pass looks at the crop round all that
-    the first pass found.
+    that the first pass found. The pre-processing network runs in both passes, since
+    the crop shows it more; `Found.foreground` is the whole image's, of the first.
 
     Args:
         model: a `RecurrentAttention`.
@@ -66,8 +69,27 @@ class Predictor:
         if again:
             second = self._look([images[i] for i in again], [closer[i] for i in again])
             for i, f in zip(again, second, strict=True):
-                found[i] = f
-        return found
+                first = found[i]
+                found[i] = f._replace(
+                    foreground=first.foreground, semantic=first.semantic
+                )
+        return [self._mask(f) for f in found]
+
+    def _mask(self, found):
+        settings = self.inference
+        if not settings.foreground_threshold:
+            return found
+        if found.foreground is None:
+            raise UserError(
+                f"foreground_threshold={settings.foreground_threshold} needs a model "
+                "with a pre-processing network, and this one has none. Set it to 0."
+            )
+        return within_foreground(
+            found,
+            settings.foreground_threshold,
+            settings.foreground_dilation,
+            settings.min_area,
+        )
 
     def _look(self, images, windows):
         """One pass over a batch, each image through its window."""
@@ -81,6 +103,14 @@ class Predictor:
         ]
 
     def _label_map(self, outputs, shape, window):
+        maps = {
+            name: cv2.resize(outputs[name], shape[::-1])
+            for name in ("foreground", "semantic")
+            if name in outputs
+        }
+        return self._objects(outputs, shape, window)._replace(**maps)
+
+    def _objects(self, outputs, shape, window):
         settings = self.inference
         if self._with_masks:
             return label_map_of_masks(
@@ -90,6 +120,7 @@ class Predictor:
                 settings.mask_threshold,
                 settings.min_area,
                 settings.bilateral,
+                settings.least_kept,
             )
         return label_map_of_patches(
             outputs["patches"],
@@ -98,6 +129,7 @@ class Predictor:
             shape,
             settings.mask_threshold,
             settings.min_area,
+            settings.least_kept,
         )
 
 

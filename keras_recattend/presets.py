@@ -8,9 +8,17 @@ from keras_recattend.config import (
     Config,
     ConfigError,
     Inference,
+    Preprocessor,
     Segmentation,
     Stage,
     near_names,
+)
+from keras_recattend.paper_presets import (
+    cityscapes_paper,
+    coco_paper,
+    coco_person_paper,
+    cvppp_paper,
+    kitti_paper,
 )
 
 __all__ = ["PRESETS", "get", "of_dataset"]
@@ -164,50 +172,131 @@ def leaves():
     )
 
 
-def cvppp_paper():
-    """The paper's own CVPPP configuration and training (spec, sections 5 to 7)."""
-    adam = {
-        "batch_size": 5,
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "weight_decay": 5e-5,
-        "schedule": "staircase",
-        "clip_norm": 0.0,
-        "clip_value": 1.0,
-        "canvases": 0,
-    }
+# Cars and people stand upright: no rotation, no vertical flip.
+_UPRIGHT = Augmentation(
+    flip_horizontal=True,
+    scale=(0.8, 1.4),
+    aspect=0.05,
+    shift=0.06,
+    gain=0.2,
+    channel_gain=0.06,
+    offset=0.06,
+)
+
+
+def _upright(name, **settings):
+    """`cvppp`'s recipe with a small pre-processing network in front, smaller nets."""
+    network = BoxNetwork(
+        late_canvas=True,
+        space_to_depth=4,
+        depths=(32, 48, 48, 64),
+        pools=(1, 2, 1, 1),
+        context_depths=(96, 96, 96),
+        feature_depth=64,
+        canvas_depth=32,
+        joint_layers=3,
+        lstm_units=112,
+        mlp_units=64,
+        heat_map=True,
+        sharpness=10.0,
+    )
     return Config(
-        name="cvppp_paper",
-        dataset="cvppp",
-        image_size=(224, 224),
-        max_instances=20,
-        normalization="batch_per_step",
-        initializer="small",
-        first_outputs_only=True,
-        inference=Inference(mask_threshold=0.3, stop=False, bilateral=True),
-        augmentation=Augmentation(
-            pad_crop=16, flip_vertical=True, flip_horizontal=True, transpose=True
+        name=name,
+        box_network=network,
+        segmentation=Segmentation(
+            depths=(16, 16, 32, 32, 64, 64),
+            pools=(1, 2, 1, 2, 1, 2),
+            transposed_depths=(64, 48, 32, 32, 16, 16, 1),
+            transposed_factors=(2, 1, 2, 1, 2, 1, 1),
+            skips=True,
+            filters="normalized",
+            output="logits",
+            padding=1.3,
         ),
+        inference=Inference(refinements=2, growth=0.15, inhibition=True, min_area=25),
+        augmentation=_UPRIGHT,
         stages={
-            "box": Stage(
-                steps=60_000, decay=0.9, period=5000, box_padding=(0.2, 10.0), **adam
+            "preprocess": Stage(steps=6000, share=0.2, steps_per_epoch=100),
+            "box": Stage(steps=6000, share=0.3, canvases=4, steps_per_epoch=100),
+            "segmentation": Stage(steps=6000, share=0.2, steps_per_epoch=100),
+            "own_canvases": Stage(
+                steps=1500,
+                share=0.26,
+                batch_size=4,
+                learning_rate=4e-4,
+                jitter=(0.03, 0.08),
+                steps_per_epoch=25,
+                validate_every=4,
             ),
             "joint": Stage(
-                steps=30_000,
-                decay=0.8,
-                period=5000,
-                box_padding=(0.2, 20.0),
-                box_offset=-50_000,
-                mask_offset=3000,
-                sampling_period=700,
-                **adam,
+                steps=60,
+                share=0.04,
+                batch_size=2,
+                learning_rate=5e-5,
+                steps_per_epoch=15,
+                validate_every=2,
+                freeze_normalization=True,
+                mask_offset=-10_000,
+                box_offset=-10_000,
             ),
         },
+        **settings,
+    )
+
+
+def kitti():
+    """KITTI cars, 128 x 448: a small foreground and angle network, then `cvppp`'s way.
+
+    Cost and score: not measured. For a GPU or a long night of a CPU.
+    """
+    return _upright(
+        "kitti",
+        dataset="kitti",
+        image_size=(128, 448),
+        max_instances=19,
+        preprocessor=Preprocessor(),
+    )
+
+
+def cityscapes():
+    """Cityscapes, 256 x 512: 8 classes from the pre-processing network.
+
+    Up to 19 objects, the largest. Cost and score: not measured. For a GPU.
+    """
+    return _upright(
+        "cityscapes",
+        dataset="cityscapes",
+        image_size=(256, 512),
+        max_instances=19,
+        preprocessor=Preprocessor(
+            transposed_depths=(96, 64, 32, 32, 17), foreground_classes=9
+        ),
+    )
+
+
+def coco():
+    """One category of COCO, 224 x 224, up to 22 objects: enough for persons.
+
+    Cost and score: not measured.
+    """
+    return _upright(
+        "coco",
+        dataset="coco",
+        image_size=(224, 224),
+        max_instances=22,
+        preprocessor=Preprocessor(),
     )
 
 
 PRESETS = {
+    "cityscapes": cityscapes,
+    "cityscapes_paper": cityscapes_paper,
+    "coco": coco,
+    "coco_paper": coco_paper,
+    "coco_person_paper": coco_person_paper,
     "cvppp": cvppp,
     "cvppp_paper": cvppp_paper,
+    "kitti": kitti,
+    "kitti_paper": kitti_paper,
     "leaves": leaves,
 }

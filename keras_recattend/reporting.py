@@ -1,5 +1,7 @@
 """Scores of a split on disk: metrics, one CSV row an image, label maps, pictures."""
 
+import contextlib
+import itertools
 import logging
 import os
 import platform
@@ -7,8 +9,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tqdm
 
 from keras_recattend.metrics.report import (
+    format_precisions,
     format_summary,
     score_image,
     summarise,
@@ -42,33 +46,48 @@ def score_examples(predictor, examples):
 
     Args:
         predictor: a `Predictor`.
-        examples: objects with `name`, `image` (uint8) and `labels`, original size.
+        examples: iterable of objects with `name`, `image` (uint8) and `labels` (None =
+            unlabelled), at their original size.
 
     Yields:
-        row: "name" and what `score_image` returns.
+        row: "name" and what `score_image` returns; None where there are no labels.
     """
-    for start in range(0, len(examples), predictor.batch_size):
-        batch = examples[start : start + predictor.batch_size]
+    examples = iter(examples)
+    while batch := list(itertools.islice(examples, predictor.batch_size)):
         found = predictor([example.image for example in batch])
         for example, f in zip(batch, found, strict=True):
-            yield (
-                example,
-                f,
-                {"name": example.name, **score_image(example.labels, f.labels)},
-            )
+            row = None
+            if example.labels is not None:
+                row = {"name": example.name, **score_image(example.labels, f.labels)}
+            yield example, f, row
 
 
-def evaluate_run(model, examples, out, split, overlays=0, labels=False, about=None):
-    """Score a model on labelled examples and write what was found.
+def evaluate_run(
+    model,
+    examples,
+    out,
+    split,
+    overlays=0,
+    labels=False,
+    about=None,
+    benchmark=None,
+    total=None,
+):
+    """Score a model on examples and write what was found.
+
+    Images without labels are predicted, but not scored; where there are no others,
+    `metrics.json` has no scores and there is no `images.csv`.
 
     Args:
         model: a `RecurrentAttention` with weights.
-        examples: with `name`, `image`, `labels`, at their original size.
+        examples: iterable, with `name`, `image`, `labels`, at their original size.
         out: folder for `metrics.json`, `images.csv`, `overlays.png`, `labels/`.
         split: its name, for the record.
         overlays: images to show side by side in `overlays.png`.
         labels: whether to write every predicted label map as PNG.
         about: further values for `metrics.json`.
+        benchmark: an `official.Benchmark`, for its average precision and submission.
+        total: number of examples, for a progress bar; None = no bar.
 
     Returns:
         The summary, as `metrics.json` has it.
@@ -77,26 +96,53 @@ def evaluate_run(model, examples, out, split, overlays=0, labels=False, about=No
     out.mkdir(parents=True, exist_ok=True)
     if labels:
         (out / "labels").mkdir(exist_ok=True)
-    rows, pictures = [], []
-    for example, found, row in score_examples(Predictor(model), examples):
-        rows.append(row)
-        if labels:
-            file = example.name.replace("/", "_") + ".png"
-            _write_labels(out / "labels" / file, found.labels)
-        if len(pictures) < overlays:
-            pictures.append(
-                comparison(
-                    example.image, example.labels, found.labels, title=example.name
+    rows, pictures, unlabelled = [], [], 0
+    with benchmark or contextlib.nullcontext():
+        scored = score_examples(Predictor(model), examples)
+        # None: no bar where the output is no terminal.
+        hidden = True if total is None else None
+        for example, found, row in tqdm.tqdm(scored, split, total, disable=hidden):
+            if row is None:
+                unlabelled += 1
+            else:
+                rows.append(row)
+            if labels:
+                file = example.name.replace("/", "_") + ".png"
+                _write_labels(out / "labels" / file, found.labels)
+            if len(pictures) < overlays:
+                pictures.append(
+                    comparison(
+                        example.image, example.labels, found.labels, title=example.name
+                    )
                 )
-            )
-    summary = summarise(rows)
-    write_csv(rows, out / "images.csv")
-    extra = {"split": split, "preset": model.config.name, **(about or {})}
+            if benchmark:
+                benchmark.add(example, found)
+        if rows:
+            write_csv(rows, out / "images.csv")
+        if pictures:
+            sheet(pictures, out / "overlays.png")
+        official = benchmark.finish() if benchmark else {}
+    summary = summarise(rows) if rows else {"n_images": 0}
+    summary |= official
+    extra = {
+        "n_images_without_labels": unlabelled,
+        "split": split,
+        "preset": model.config.name,
+        **(about or {}),
+    }
     write_json(summary | extra, out / "metrics.json")
-    if pictures:
-        sheet(pictures, out / "overlays.png")
-    _LOG.info("%s: %s", split, format_summary(summary))
+    _report(split, summary, unlabelled)
     return summary
+
+
+def _report(split, summary, unlabelled):
+    if summary["n_images"]:
+        _LOG.info("%s: %s", split, format_summary(summary))
+    if unlabelled:
+        _LOG.info("%s: %d images have no labels, so no scores.", split, unlabelled)
+    precisions = format_precisions(summary)
+    if precisions:
+        _LOG.info("%s: %s", split, precisions)
 
 
 def _write_labels(path, labels):

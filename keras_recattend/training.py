@@ -1,4 +1,4 @@
-"""Staged training: box, segmentation, own canvases, joint; resumable at every epoch."""
+"""Staged training, from pre-processing to joint; resumable at every epoch."""
 
 import dataclasses
 import logging
@@ -26,7 +26,10 @@ _LOG = logging.getLogger(__name__)
 
 # Moments of the stages' optimisers; the epsilon is the authors'.
 EPSILON = 1e-7
+MOMENTUM = 0.9
 ENDLESS = 1_000_000
+# Before the chain is complete, an SBD would mean nothing.
+NOT_SCORED = ("preprocess", "box")
 
 
 def make_optimizer(stage):
@@ -36,6 +39,8 @@ def make_optimizer(stage):
         clipping["global_clipnorm"] = stage.clip_norm
     if stage.clip_value:
         clipping["clipvalue"] = stage.clip_value
+    if stage.optimizer == "momentum":
+        return keras.optimizers.SGD(stage.learning_rate, MOMENTUM, **clipping)
     if stage.optimizer == "adam":
         return keras.optimizers.Adam(stage.learning_rate, epsilon=EPSILON, **clipping)
     optimizer = keras.optimizers.AdamW(
@@ -148,7 +153,7 @@ class Training:
         """Train one stage; return the best validation SBD so far."""
         config = self.model.config
         # Seeds differ by stage: the same images in another order.
-        seed = self.seed * 1000 + stages.STAGES.index(name)
+        seed = self.seed * 1000 + stages.SEED_NUMBERS[name]
         objective = stages.objective(name, config, seed=seed)
         stage = objective.stage
         step = at.get("step", 0)
@@ -167,7 +172,7 @@ class Training:
             stage.validate_every,
             clock,
             best,
-            predictor=None if name == "box" else self._predictor,
+            predictor=None if name in NOT_SCORED else self._predictor,
         )
 
         def about(epoch, step, elapsed):

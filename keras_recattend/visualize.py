@@ -100,7 +100,7 @@ def overlay(
 
 def comparison(
     image: np.ndarray,
-    truth: np.ndarray,
+    truth: np.ndarray | None,
     prediction: np.ndarray,
     title: str | None = None,
     *,
@@ -114,7 +114,7 @@ def comparison(
 
     Args:
         image: `[H, W, 3]` RGB or `[H, W]` grey; uint8, or float from 0 to 1.
-        truth: `[H, W]` label map.
+        truth: `[H, W]` label map; None = not known, and not drawn.
         prediction: `[H, W]` label map.
         title: optional caption of the input, its file name for instance.
         min_height: as in `overlay`.
@@ -126,26 +126,26 @@ def comparison(
         ValueError: if shapes or types do not fit.
     """
     image = _rgb(image)
-    truth = _same_size("truth", truth, image)
+    known = truth is not None
     prediction = _same_size("prediction", prediction, image)
+    truth = _same_size("truth", truth, image) if known else prediction
     table = overlap_table(truth, prediction)
     plain = _enlarge(image, _factor(image, min_height), cv2.INTER_CUBIC)
     true = _draw(image, truth, {}, True, min_height)
     found = _draw(image, prediction, {}, True, min_height, _matched_colours(table))
     counts = f"found {table.predicted_count}"
-    score = f"SBD {100.0 * table.symmetric_best_dice():.1f}"
+    score = f"SBD {100.0 * table.symmetric_best_dice():.1f}" if known else ""
     size = _text_size(plain.shape[0])
     # Tall images are narrower than the longest caption.
     width = _text_width(counts, size) + _text_width("SBD 100.0", size) + round(size)
     width = max(width, plain.shape[1])
     gap = max(4, round(0.35 * size))
-    row = np.hstack(
-        [
-            _panel(plain, title or "input", "", size, width, gap),
-            _panel(true, f"truth {table.true_count}", "", size, width, gap),
-            _panel(found, counts, score, size, width, gap),
-        ]
-    )
+    panels = [
+        _panel(plain, title or "input", "", size, width, gap),
+        _panel(true, f"truth {table.true_count}", "", size, width, gap),
+        _panel(found, counts, score, size, width, gap),
+    ]
+    row = np.hstack(panels if known else [panels[0], panels[2]])
     return cv2.copyMakeBorder(row, 0, gap, 0, gap, cv2.BORDER_CONSTANT, value=PAPER)
 
 

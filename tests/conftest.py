@@ -33,8 +33,9 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line(
         "markers",
-        "golden(file, prefix=''): run once for each case of the golden file whose "
-        "name starts with the prefix, given as the argument `case`",
+        "golden(file, prefix='', having=''): run once for each case of the golden file "
+        "whose name starts with the prefix and that has the array `having`, given as "
+        "the argument `case`",
     )
 
 
@@ -53,7 +54,7 @@ def pytest_generate_tests(metafunc):
         return
     name, *prefix = marker.args
     path = metafunc.config.getoption("--golden") / f"{name}.npz"
-    names = _case_names(path, *prefix) if path.exists() else []
+    names = _case_names(path, *prefix, **marker.kwargs) if path.exists() else []
     missing = f"{path} has no case {''.join(prefix)}*"
     cases = [(path, name, None) for name in names] or [(path, "none", missing)]
     metafunc.parametrize("case", cases, ids=[c[1] for c in cases], indirect=True)
@@ -86,9 +87,11 @@ def random():
     return np.random.default_rng(0)
 
 
-def _case_names(path, prefix=""):
+def _case_names(path, prefix="", having=""):
+    suffix = f"/{having}" if having else ""
     with np.load(path) as file:
-        names = [key.split("/")[0] for key in file.files if "/" in key]
+        keys = [key for key in file.files if "/" in key and key.endswith(suffix)]
+    names = [key.split("/")[0] for key in keys]
     return [name for name in dict.fromkeys(names) if name.startswith(prefix)]
 
 

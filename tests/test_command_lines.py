@@ -4,10 +4,12 @@ import importlib
 import json
 import logging
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,7 +22,6 @@ from keras_recattend import presets
 from keras_recattend.errors import run_command
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.run_folder import RunFolder
-from keras_recattend.stages import STAGES
 
 ROOT = pathlib.Path(__file__).parents[1]
 PLANTS = 6
@@ -277,7 +278,7 @@ def test_train_leaves_a_run(run):
     assert summary_of(run)["split"] == "val"
     assert len(read_csv(run / "images.csv")) == len(split["val"])
     rows = (run / "history.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["stage", *STAGES]
+    assert [row.split(",")[0] for row in rows] == ["stage", *tiny.STAGES]
     assert [row.split(",")[2] for row in rows[1:]] == ["2"] * 4
 
 
@@ -326,6 +327,60 @@ def test_a_split_without_images(run, tmp_path, capfd):
         capfd, "evaluate", "--run", run, "--split", "test", "--out", tmp_path
     )
     assert "'test'" in message
+
+
+def test_evaluate_writes_a_submission(run, tmp_path):
+    """The labels in it are those in labels/; the average precision is told."""
+    out, file = tmp_path / "out", tmp_path / "leaves.h5"
+    assert call("evaluate", "--run", run, "--out", out, "--submission", file) == 0
+    assert {"ap", "ap50", "ap75"} <= set(summary_of(out))
+    names = [row["name"] for row in read_csv(out / "images.csv")]
+    with h5py.File(file) as submission:
+        assert sorted(submission["A1"]) == sorted(names)
+        for name in names:
+            written = cv2.imread(str(out / "labels" / f"{name}.png"), -1)
+            np.testing.assert_array_equal(submission[f"A1/{name}/label"], written)
+
+
+def test_evaluate_images_without_labels(run, plants, tmp_path, caplog):
+    """The benchmark's test images, which came after the training."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(plants, data)
+    (data / "testing" / "A1").mkdir(parents=True)
+    image = plants / "A1" / "plant000_rgb.png"
+    shutil.copy(image, data / "testing" / "A1" / "plant900_rgb.png")
+    options = ["--run", run, "--data-dir", data, "--records-dir", tmp_path / "records"]
+    options += ["--split", "test", "--out", out, "--submission", tmp_path / "leaves.h5"]
+    with caplog.at_level("INFO"):
+        assert call("evaluate", *options) == 0
+    assert "1 images have no labels, so no scores" in caplog.text
+    assert summary_of(out)["n_images"] == 0
+    assert "sbd" not in summary_of(out)
+    labels = cv2.imread(str(out / "labels" / "plant900.png"), -1)
+    with h5py.File(tmp_path / "leaves.h5") as submission:
+        np.testing.assert_array_equal(submission["A1/plant900/label"], labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--submission", "leaves.json"], ["leaves.json", "NAME.h5"]),
+        (["--submission", "there.h5"], ["there.h5", "exists already"]),
+        (["--semantic-dir", "."], ["--semantic-dir", "cityscapes"]),
+        (["--category", "zebra"], ["cvppp", "'category'"]),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else None,
+)
+def test_evaluate_refuses_before_it_predicts(
+    run, tmp_path, capfd, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.h5").write_bytes(b"kept")
+    message = fails(capfd, "evaluate", "--run", run, "--out", "out", *arguments)
+    for word in words:
+        assert word in message, message
+    assert [path.name for path in tmp_path.iterdir()] == ["there.h5"]
+    assert (tmp_path / "there.h5").read_bytes() == b"kept"
 
 
 def test_resuming_a_finished_run(run, capfd):

@@ -96,6 +96,9 @@ def test_replace():
         ({"box_network": {"variance": "big"}}, "variance must be one of"),
         ({"segmentation": {"filters": "box"}}, "filters must be one of"),
         ({"segmentation": {"output": "tanh"}}, "output must be one of"),
+        ({"box_network": {"box_stage_pools": (2,)}}, "box_stage_pools=.* as many"),
+        ({"box_network": {"box_stage_pools": (2, 2)}}, "of the same product"),
+        ({"stages": {"box": Stage(1, optimizer="sgd", canvases=0)}}, "optimizer must"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, message):

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 
 from keras_recattend.postprocess import (
+    Found,
     Window,
     label_map_of_masks,
     label_map_of_patches,
+    upsampled,
+    within_foreground,
 )
 
 
@@ -162,6 +165,9 @@ def test_duplicates_are_dropped():
     found = label_map_of_patches(patches, boxes, [0.9, 0.9, 0.9], (40, 40))
     assert found.count == 1
     np.testing.assert_array_equal(np.unique(found.labels), [0, 1])
+    kept = label_map_of_patches(patches, boxes, [0.9] * 3, (40, 40), least_kept=0.0)
+    # The third keeps its 4 columns beyond the first; the second keeps nothing.
+    assert np.bincount(kept.labels.ravel())[1:].tolist() == [400, 80]
     # Half of itself is enough.
     boxes[2] = (15, 5, 34, 24)
     assert label_map_of_patches(patches, boxes, [0.9] * 3, (40, 40)).count == 2
@@ -224,6 +230,63 @@ def test_a_low_score_hides_a_mask():
     assert label_map_of_masks(masks, [0.35], (10, 10), 0.3).count == 1
 
 
+def test_small_objects_of_masks_are_dropped():
+    masks = np.zeros((2, 20, 20), np.float32)
+    masks[0, :10, :10] = 1.0
+    masks[1, 12:15, 12:16] = 1.0
+    for least, areas in ((12, [100, 12]), (13, [100]), (101, [])):
+        found = label_map_of_masks(masks, [0.9, 0.9], (20, 20), 0.5, min_area=least)
+        assert np.bincount(found.labels.ravel())[1:].tolist() == areas
+
+
+def test_objects_found_twice_may_stay():
+    """The second of two nearly equal masks keeps one pixel of its hundred."""
+    masks = np.zeros((2, 20, 20), np.float32)
+    masks[0, :10, :10] = 0.9
+    masks[1, :10, :10] = 0.8
+    masks[0, 9, 9] = 0.0
+    options = {"scores": [1.0, 1.0], "shape": (20, 20), "threshold": 0.5}
+    assert label_map_of_masks(masks, **options).count == 1
+    found = label_map_of_masks(masks, **options, least_kept=0.0)
+    assert np.bincount(found.labels.ravel())[1:].tolist() == [99, 1]
+
+
+# -- scaling -----------------------------------------------------------------------
+
+
+def test_upsampling_by_hand():
+    """Twice the width: pixel centres at -1/4, 1/4, 3/4, 5/4 of the coarse ones."""
+    large = upsampled(np.array([[0.0, 1.0], [0.0, 1.0]]), (2, 4))
+    np.testing.assert_allclose(large, [[0.0, 0.25, 0.75, 1.0]] * 2, atol=1e-6)
+    assert large.dtype == np.float32
+
+
+def bilateral_loop(mask, reach=2, sigma_value=10.0, sigma_place=10.0):
+    """The bilateral filter of diameter 5 from its definition, over a disc."""
+    padded = np.pad(mask.astype(np.float64), reach, mode="reflect")
+    result = np.zeros(mask.shape)
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            total = weight = 0.0
+            for dy in range(-reach, reach + 1):
+                for dx in range(-reach, reach + 1):
+                    if dy * dy + dx * dx > reach * reach:
+                        continue
+                    value = padded[y + reach + dy, x + reach + dx]
+                    w = np.exp(-((value - mask[y, x]) ** 2) / (2 * sigma_value**2))
+                    w *= np.exp(-(dy * dy + dx * dx) / (2 * sigma_place**2))
+                    total, weight = total + w * value, weight + w
+            result[y, x] = total / weight
+    return result
+
+
+def test_smoothing_against_a_loop(random):
+    mask = random.uniform(0, 1, (9, 11)).astype(np.float32)
+    smooth = upsampled(mask, mask.shape, bilateral=True)
+    np.testing.assert_allclose(smooth, bilateral_loop(mask), atol=1e-4)
+    np.testing.assert_array_equal(upsampled(mask, mask.shape), mask)
+
+
 # -- windows -----------------------------------------------------------------------
 
 
@@ -250,3 +313,50 @@ def test_window_of_the_same_size_changes_nothing():
     box = boxes_of((1.25, 2.5, 30.0, 17.0))
     window = Window.whole((64, 48), (64, 48))
     np.testing.assert_allclose(window.to_image(box), box)
+
+
+# -- the foreground ------------------------------------------------------------------
+
+
+def found_with(foreground):
+    """Two objects of 3 x 4 pixels, side by side, and a foreground."""
+    labels = np.zeros((6, 10), np.uint16)
+    labels[1:4, 1:5], labels[1:4, 5:9] = 1, 2
+    boxes = boxes_of((1, 1, 3, 4), (1, 5, 3, 8))
+    return Found(labels, np.array([0.9, 0.8], np.float32), boxes, foreground)
+
+
+def test_objects_keep_the_pixels_of_the_foreground():
+    foreground = np.zeros((6, 10), np.float32)
+    foreground[2, 3:8] = 0.4
+    found = within_foreground(found_with(foreground), 0.3)
+    expected = np.zeros((6, 10), int)
+    expected[2, 3:5], expected[2, 5:8] = 1, 2
+    np.testing.assert_array_equal(found.labels, expected)
+    np.testing.assert_array_equal(found.boxes, [[2, 3, 2, 4], [2, 5, 2, 7]])
+    assert found.foreground is foreground
+    assert within_foreground(found_with(foreground), 0.4).count == 0
+
+
+def test_an_object_outside_the_foreground_is_gone():
+    foreground = np.zeros((6, 10), np.float32)
+    foreground[:, 5:] = 1.0
+    foreground[1, 1] = 1.0
+    whole = within_foreground(found_with(foreground), 0.5)
+    np.testing.assert_allclose(whole.scores, [0.9, 0.8])
+    left = within_foreground(found_with(foreground), 0.5, min_area=2)
+    assert left.count == 1
+    np.testing.assert_allclose(left.scores, [0.8])
+    assert set(np.unique(left.labels)) == {0, 1}
+    assert (left.labels[1:4, 5:9] == 1).all()
+
+
+@pytest.mark.parametrize(("dilation", "reach"), [(0, 0), (3, 1), (5, 2)])
+def test_the_foreground_grows_by_a_square(dilation, reach):
+    foreground = np.zeros((6, 10), np.float32)
+    foreground[2, 3] = 1.0
+    found = within_foreground(found_with(foreground), 0.5, dilation)
+    for y, x in np.ndindex(6, 10):
+        near = max(abs(y - 2), abs(x - 3)) <= reach
+        kept = found_with(foreground).labels[y, x] > 0 and near
+        assert (found.labels[y, x] > 0) == kept

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tiny
 
 from keras_recattend.config import Inference
+from keras_recattend.errors import UserError
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.prediction import Predictor
 
@@ -64,6 +65,41 @@ def test_label_maps_have_the_images_sizes():
         truth = image[..., 0] > 0
         both = (truth & (f.labels > 0)).sum() / (truth | (f.labels > 0)).sum()
         assert both > 0.9
+
+
+class SeesTwice(Seer):
+    """Finds the bright pixels, then their upper rows with one more above them.
+
+    Args:
+        with_masks: give masks, as a model of the authors' kind, in place of patches.
+    """
+
+    def __init__(self, with_masks, **inference):
+        super().__init__(**inference)
+        self.is_normalized = not with_masks
+
+    def infer(self, image, inference, with_masks):
+        bright = tf.reduce_mean(image, axis=-1)
+        again = 0.8 * tf.roll(bright, -1, axis=1)
+        found = tf.stack([bright, again, tf.zeros_like(bright)], axis=1)
+        first_two = tf.constant([[1.0, 1.0, 0.0]])
+        edges = tf.constant([-0.5, -0.5, SIZE[0] - 0.5, SIZE[1] - 0.5])
+        return {
+            "masks" if with_masks else "patches": found,
+            "boxes": edges * first_two[..., tf.newaxis],
+            "scores": first_two,
+        }
+
+
+@pytest.mark.parametrize("with_masks", [False, True], ids=["patches", "masks"])
+def test_what_is_left_of_an_object_found_twice(with_masks):
+    """The second keeps its one row alone: a twentieth of itself."""
+    image = rectangle(SIZE, 10, 10, 29, 40)
+    for least_kept, count in ((0.3, 1), (0.0, 2)):
+        model = SeesTwice(with_masks, least_kept=least_kept)
+        (found,) = Predictor(model)([image])
+        assert found.count == count
+        assert found.labels[9].any() == (count == 2)
 
 
 def test_no_images():
@@ -175,3 +211,81 @@ def test_a_predictor_sees_new_weights():
     model.scoring.bias.assign([50.0])
     outputs = predictor._run(tf.zeros([1, *tiny.SIZE, 3]))
     assert (outputs["scores"].numpy() > 0.5).any()
+
+
+# -- the pre-processing network's maps ---------------------------------------------
+
+
+class Foreseer(Seer):
+    """Says as foreground how red a pixel is, and as classes the three colours."""
+
+    def infer(self, image, inference, with_masks):
+        maps = {"foreground": image[..., 0], "semantic": image}
+        return super().infer(image, inference, with_masks) | maps
+
+
+def test_the_maps_have_the_images_sizes():
+    images = [
+        rectangle((48, 64), 10, 10, 30, 40),
+        rectangle((100, 50), 20, 10, 70, 40),
+    ]
+    images[0][..., 1] = 128
+    for image, found in zip(images, Predictor(Foreseer())(images), strict=True):
+        assert found.foreground.dtype == np.float32
+        assert found.foreground.shape == image.shape[:2]
+        assert found.semantic.shape == image.shape
+        np.testing.assert_allclose(found.foreground, image[..., 0] / 255, atol=0.6)
+        assert np.abs(found.semantic - image / 255).mean() < 0.03
+
+
+def test_without_such_a_network_there_are_no_maps():
+    found = Predictor(Seer())([rectangle((48, 64), 10, 10, 30, 40)])[0]
+    assert found.foreground is None
+    assert found.semantic is None
+
+
+def test_the_foreground_masks_the_result():
+    """The left half of a white rectangle is made green: bright, but not red."""
+    image = rectangle((48, 64), 10, 10, 30, 49)
+    image[:, :30, 0] = 0
+    off = Predictor(Foreseer())([image])[0]
+    assert off.labels[20, 15] == 1
+    on = Predictor(Foreseer(foreground_threshold=0.5))([image])[0]
+    expected = np.zeros((48, 64), int)
+    expected[10:31, 30:50] = 1
+    np.testing.assert_array_equal(on.labels, expected)
+    np.testing.assert_array_equal(on.boxes, [[10, 30, 30, 49]])
+    grown = Predictor(Foreseer(foreground_threshold=0.5, foreground_dilation=5))
+    expected[10:31, 28:30] = 1
+    np.testing.assert_array_equal(grown([image])[0].labels, expected)
+
+
+def test_the_closer_look_keeps_the_whole_images_maps():
+    image = rectangle((96, 128), 30, 40, 50, 70)
+    image[0, 0, 0] = 255
+    model = Foreseer(zoom=2.0)
+    found = Predictor(model)([image])[0]
+    assert len(model.passes) == 2
+    alone = Predictor(Foreseer())([image])[0]
+    np.testing.assert_array_equal(found.foreground, alone.foreground)
+    np.testing.assert_array_equal(found.semantic, alone.semantic)
+
+
+def test_a_foreground_that_the_model_does_not_give_is_a_mistake_to_tell():
+    with pytest.raises(UserError, match="needs a model with a pre-processing network"):
+        Predictor(Seer(foreground_threshold=0.3))([rectangle((48, 64), 1, 1, 9, 9)])
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_real_models_maps(classes):
+    network = {"foreground_classes": classes, "transposed_depths": (8, 6, 8 + classes)}
+    config = tiny.preprocessed(preprocessor=network)
+    model = RecurrentAttention(config)
+    image, _ = tiny.ellipses(0, 2)
+    found = Predictor(model)([image])[0]
+    maps = model.maps(image[np.newaxis].astype(np.float32) / 255)
+    np.testing.assert_allclose(found.foreground, maps.foreground[0], atol=1e-5)
+    if classes == 1:
+        assert found.semantic is None
+    else:
+        np.testing.assert_allclose(found.semantic, maps.semantic[0], atol=1e-5)

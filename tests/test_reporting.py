@@ -9,7 +9,9 @@ import pytest
 import tiny
 
 from keras_recattend import reporting
+from keras_recattend.errors import UserError
 from keras_recattend.metrics.report import METRICS, read_csv
+from keras_recattend.official import Benchmark
 from keras_recattend.postprocess import Found
 from keras_recattend.reporting import evaluate_run, versions
 
@@ -113,6 +115,77 @@ def test_names_with_folders(examples, tmp_path):
     evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
     assert (tmp_path / "labels" / "A1_plant001.png").is_file()
     assert read_csv(tmp_path / "images.csv")[0]["name"] == "A1/plant001"
+
+
+# -- images without labels, and benchmarks -----------------------------------------
+
+
+class Recorded(Benchmark):
+    """What a benchmark is given, and whether it was finished and left."""
+
+    def __init__(self, values=None, error=None):
+        self.values, self.error = values or {}, error
+        self.seen, self.events = [], []
+
+    def add(self, example, found):
+        self.seen.append((example.name, found.count))
+        if self.error:
+            raise self.error
+
+    def finish(self):
+        self.events.append("finished")
+        return self.values
+
+    def __exit__(self, *_):
+        self.events.append("left")
+
+
+def test_a_benchmark_sees_every_image(examples, tmp_path):
+    examples[1].labels = None
+    benchmark = Recorded({"ap": 12.5, "ap50": None})
+    summary = evaluate_run(
+        MODEL, iter(examples), tmp_path, "val", benchmark=benchmark, total=3
+    )
+    # One of the three has no labels: two are scored, with 2 objects and none found.
+    assert [name for name, _ in benchmark.seen] == ["e0", "e1", "e2"]
+    assert benchmark.events == ["finished", "left"]
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written["ap"] == summary["ap"] == 12.5
+    assert written["ap50"] is None
+    assert written["n_images"] == 2
+    assert written["n_images_without_labels"] == 1
+    assert written["sbd"]["mean"] == pytest.approx(50.0)
+    assert [r["name"] for r in read_csv(tmp_path / "images.csv")] == ["e0", "e2"]
+
+
+def test_a_benchmark_is_left_when_something_fails(examples, tmp_path):
+    benchmark = Recorded(error=UserError("no class"))
+    with pytest.raises(UserError, match="no class"):
+        evaluate_run(MODEL, examples, tmp_path, "val", benchmark=benchmark)
+    assert benchmark.events == ["left"]
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_split_without_labels(examples, answers, tmp_path, caplog):
+    """Label maps and a picture, no scores, and that is said."""
+    for example in examples:
+        example.labels = None
+    with caplog.at_level("INFO"):
+        evaluate_run(MODEL, examples, tmp_path, "test", overlays=1, labels=True)
+    assert "test: 3 images have no labels, so no scores." in caplog.text
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written == {
+        "n_images": 0,
+        "n_images_without_labels": 3,
+        "split": "test",
+        "preset": "tiny",
+    }
+    assert not (tmp_path / "images.csv").exists()
+    assert cv2.imread(str(tmp_path / "overlays.png")).std() > 1
+    for example in examples:
+        path = str(tmp_path / "labels" / f"{example.name}.png")
+        read = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(read, answers[example.image.tobytes()])
 
 
 def test_versions_name_what_matters():

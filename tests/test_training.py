@@ -16,7 +16,6 @@ from keras_recattend.config import Config, Stage
 from keras_recattend.errors import UserError
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunError, RunFolder
-from keras_recattend.stages import STAGES
 from keras_recattend.training import Training, make_optimizer, seed_everything
 
 # tf.data stays a graph, which is as it should be.
@@ -114,15 +113,15 @@ def test_a_run_leaves_everything_in_its_folder(whole):
     folder.load_weights(other, folder.last_weights)
     assert_same_weights(model, other)
     about = folder.load_about()
-    assert about["done"] == list(STAGES)
+    assert about["done"] == list(tiny.STAGES)
     assert about["stage"] is None
 
 
 def test_history_has_a_row_for_every_epoch(whole):
     rows = history(whole[0])
     epochs = [(row["stage"], row["epoch"], row["step"]) for row in rows]
-    assert epochs == [(n, str(e), str(e)) for n in STAGES for e in (1, 2)]
-    first = {name: next(r for r in rows if r["stage"] == name) for name in STAGES}
+    assert epochs == [(n, str(e), str(e)) for n in tiny.STAGES for e in (1, 2)]
+    first = {name: next(r for r in rows if r["stage"] == name) for name in tiny.STAGES}
     for name in ("loss", "val_loss", "learning_rate", "minutes", "images_per_second"):
         for row in rows:
             assert np.isfinite(float(row[name])), (name, row["stage"])
@@ -139,7 +138,7 @@ def test_history_has_a_row_for_every_epoch(whole):
     assert first["segmentation"]["heat"] == ""
     # The chain is complete from the second stage on.
     assert first["box"]["sbd"] == ""
-    for name in STAGES[1:]:
+    for name in tiny.STAGES[1:]:
         assert 0 <= float(first[name]["sbd"]) <= 100
         assert float(first[name]["abs_dic"]) >= 0
 
@@ -326,11 +325,11 @@ def recorded(tmp_path, monkeypatch):
 def test_minutes_are_divided_by_the_stages_shares(recorded):
     stages = {
         name: Stage(steps=5, share=share, freeze_normalization=True)
-        for name, share in zip(STAGES, (0.4, 0.2, 0.3, 0.3), strict=True)
+        for name, share in zip(tiny.STAGES, (0.4, 0.2, 0.3, 0.3), strict=True)
     }
     training, calls = recorded(tiny.config().replace(stages=stages), minutes=60.0)
     training.run()
-    assert [call.name for call in calls] == list(STAGES)
+    assert [call.name for call in calls] == list(tiny.STAGES)
     np.testing.assert_allclose([c.minutes for c in calls], [20, 10, 15, 15])
 
 

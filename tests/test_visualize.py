@@ -188,6 +188,17 @@ def test_comparison_of_tall_and_empty_maps():
     assert row.shape[1] > 3 * 60
 
 
+def test_comparison_without_truth_has_two_panels(image, labels):
+    known = comparison(image, labels, labels, title="plant001")
+    row = comparison(image, None, labels, title="plant001")
+    assert row.shape[0] == known.shape[0]
+    assert row.shape[1] == pytest.approx(known.shape[1] * 2 / 3, rel=0.02)
+    width = row.shape[1] // 2
+    np.testing.assert_array_equal(row[:, :width], known[:, :width])
+    # Nothing is said about a score.
+    assert (row[:, width:] != known[:, -row.shape[1] + width :]).any()
+
+
 def test_sheet_stacks_and_writes(tmp_path, image, labels):
     narrow = np.full((20, 30, 3), 7, np.uint8)
     path = tmp_path / "pictures" / "sheet.png"

@@ -6,18 +6,29 @@ import numpy as np
 import tensorflow as tf
 
 from keras_recattend import presets
+from keras_recattend import stages as all_stages
 from keras_recattend.config import Stage
-from keras_recattend.stages import STAGES
 
 SIZE = (32, 32)
 SLOTS = 3
+# Of a model without a pre-processing network.
+STAGES = tuple(name for name in all_stages.STAGES if name != "preprocess")
+# A pre-processing network of a few thousand weights.
+PREPROCESSOR = {
+    "depths": (6, 8, 8),
+    "pools": (2, 2, 1),
+    "transposed_depths": (8, 6, 9),
+    "transposed_factors": (2, 2, 1),
+    "skips": ((2, 1), (1, 2)),
+}
 
 
-def config(stage=None, stages=STAGES, **changes):
+def config(stage=None, stages=STAGES, preprocessor=None, **changes):
     """A few thousand weights, in the manner of the preset `leaves`.
 
     Args:
         stage: options of all stages. stages: their names.
+        preprocessor: options of a pre-processing network, or None.
         changes: as `Config.replace` takes them.
     """
     options = {
@@ -33,6 +44,7 @@ def config(stage=None, stages=STAGES, **changes):
         max_instances=SLOTS,
         normalization="batch",
         min_object_area=4,
+        preprocessor=preprocessor,
         box_network={
             "depths": (6, 8),
             "pools": (2, 2),
@@ -66,6 +78,16 @@ def config(stage=None, stages=STAGES, **changes):
         },
     )
     return tiny.replace(**changes)
+
+
+def preprocessed(stage=None, stages=all_stages.STAGES, preprocessor=None, **changes):
+    """The same with a pre-processing network in front.
+
+    Args:
+        preprocessor: further options of it.
+    """
+    network = PREPROCESSOR | (preprocessor or {})
+    return config(stage, stages, preprocessor=network, name="tiny_maps", **changes)
 
 
 def paper_config(stage=None, **changes):

@@ -46,10 +46,14 @@ class Controller(keras.layers.Layer):
         """Return what `call` needs of the image [B, H, W, 3] and extra channels."""
         return (image,) if extra is None else (image, extra)
 
-    def call(self, prepared, canvas, step=0, training=False):
-        """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W]."""
+    def call(self, prepared, canvas, step=0, training=False, pools=None):
+        """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W].
+
+        Args:
+            pools: pooling factors in place of the layer's own, or None.
+        """
         stacked = self.canvas.stack(prepared[0], canvas, *prepared[1:])
-        return self.stack(stacked, step=step, training=training)[-1]
+        return self.stack(stacked, step=step, training=training, pools=pools)[-1]
 
     def get_config(self):
         stack = self.stack.get_config()

@@ -183,11 +183,15 @@ class ConvolutionStack(keras.layers.Layer):
             shape = (*shape[:-1], convolution.filters)
             normalization.build(shape)
 
-    def call(self, x, step=0, training=False):
-        """Return the list of all layers' maps (after pooling), first layer first."""
+    def call(self, x, step=0, training=False, pools=None):
+        """Return the list of all layers' maps (after pooling), first layer first.
+
+        Args:
+            pools: factors in place of the layer's own, or None.
+        """
         maps = []
         for convolution, normalization, pool in zip(
-            self.convolutions, self.normalizations, self.pools, strict=True
+            self.convolutions, self.normalizations, pools or self.pools, strict=True
         ):
             x = normalization(convolution(x), step=step, training=training)
             x = tf.nn.relu(x)
@@ -210,13 +214,15 @@ class ConvolutionStack(keras.layers.Layer):
 class TransposedStack(keras.layers.Layer):
     """3 x 3 transposed convolutions back to the patch's size (eq. 18).
 
-    With skip connections, layer l >= 1 takes the previous output and the CNN's map
-    number (last - l); the layer after those takes the patch itself.
+    With `skips=True`, layer l >= 1 takes the previous output and the CNN's map
+    number (last - l); the layer after those takes the patch itself. Or the skips are
+    pairs (k, j), counted from 1: the map that convolution k reads (1 = the patch)
+    joins the map that transposed layer j gives.
 
     Args:
         depths: channels of each layer.
         factors: stride of each layer.
-        skips: whether to concatenate the CNN's maps.
+        skips: whether to concatenate the CNN's maps, or which ones.
         last: "relu" (normalisation and ReLU on the last layer as well, the authors'
             way) or "logits" (the last layer is linear).
         normalization, steps, initializer: as in `ConvolutionStack`.
@@ -236,7 +242,8 @@ class TransposedStack(keras.layers.Layer):
         super().__init__(**kwargs)
         self.depths = tuple(depths)
         self.factors = tuple(factors)
-        self.skips = skips
+        pairs = not isinstance(skips, bool)
+        self.skips = tuple(map(tuple, skips)) if pairs else skips
         self.last = last
         self.normalization = normalization
         self.steps = steps
@@ -279,7 +286,12 @@ class TransposedStack(keras.layers.Layer):
         """The map (or shape) that joins layer i's input, or None."""
         if not self.skips or i == 0:
             return None
-        source = len(maps) - 1 - i
+        if self.skips is True:
+            source = len(maps) - 1 - i
+        else:
+            # Convolution k reads what the one before it gave.
+            read = {j: k - 2 for k, j in self.skips}
+            source = read.get(i, -2)
         if source >= 0:
             return maps[source]
         return patch if source == -1 else None

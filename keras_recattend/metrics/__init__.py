@@ -1,4 +1,8 @@
-"""Metrics of instance segmentation and counting; needs numpy only."""
+"""Metrics of instance segmentation and counting; needs numpy only.
+
+The adapters to the official evaluators are imported by themselves, because they need
+more: `keras_recattend.metrics.coco` and `keras_recattend.metrics.cityscapes`.
+"""
 
 from keras_recattend.metrics.label_maps import (
     OverlapTable,
@@ -7,6 +11,7 @@ from keras_recattend.metrics.label_maps import (
     false_negatives,
     false_positives,
     foreground_dice,
+    foreground_iou,
     legacy_sbd,
     mean_unweighted_coverage,
     mean_weighted_coverage,
@@ -14,6 +19,7 @@ from keras_recattend.metrics.label_maps import (
     symmetric_best_dice,
 )
 from keras_recattend.metrics.report import (
+    format_precisions,
     format_summary,
     read_csv,
     score_image,
@@ -29,6 +35,8 @@ __all__ = [
     "false_negatives",
     "false_positives",
     "foreground_dice",
+    "foreground_iou",
+    "format_precisions",
     "format_summary",
     "legacy_sbd",
     "mean_unweighted_coverage",

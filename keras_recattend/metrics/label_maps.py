@@ -16,6 +16,7 @@ __all__ = [
     "false_negatives",
     "false_positives",
     "foreground_dice",
+    "foreground_iou",
     "legacy_sbd",
     "mean_unweighted_coverage",
     "mean_weighted_coverage",
@@ -66,6 +67,16 @@ class OverlapTable:
         total = self.truth_areas[:, None] + self.prediction_areas[None, :]
         return self.intersection / (total - self.intersection)
 
+    @property
+    def object_recall(self) -> np.ndarray:
+        """Whether a prediction overlaps each true object by an IoU above 1/2, `[N]`."""
+        return self._best_iou() > 0.5
+
+    @property
+    def pixel_recall(self) -> np.ndarray:
+        """Share of each true object's pixels that any prediction has, `[N]` float64."""
+        return self.intersection.sum(axis=1) / self.truth_areas
+
     def swapped(self) -> "OverlapTable":
         """Return the table with truth and prediction exchanged."""
         return OverlapTable(
@@ -99,6 +110,12 @@ class OverlapTable:
         """Return the Dice of the two foregrounds; see `foreground_dice`."""
         total = int(self.truth_areas.sum() + self.prediction_areas.sum())
         return 2.0 * int(self.intersection.sum()) / total if total else 1.0
+
+    def foreground_iou(self) -> float:
+        """Return the IoU of the two foregrounds; see `foreground_iou`."""
+        shared = int(self.intersection.sum())
+        union = int(self.truth_areas.sum() + self.prediction_areas.sum()) - shared
+        return shared / union if union else 1.0
 
     def difference_in_count(self) -> int:
         """Return predicted minus true count."""
@@ -237,6 +254,19 @@ def foreground_dice(a: np.ndarray, b: np.ndarray) -> float:
         A float from 0 to 1; two empty maps give 1.
     """
     return overlap_table(a, b).foreground_dice()
+
+
+def foreground_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of the two foregrounds: all objects against background.
+
+    Args:
+        a: `[H, W]` label map.
+        b: `[H, W]` label map; the order does not matter.
+
+    Returns:
+        A float from 0 to 1; two empty maps give 1.
+    """
+    return overlap_table(a, b).foreground_iou()
 
 
 def difference_in_count(truth: np.ndarray, prediction: np.ndarray) -> int:

@@ -1,6 +1,7 @@
 """From label maps to the rows, files and lines that a result is reported with."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -14,6 +15,7 @@ from keras_recattend.metrics.label_maps import overlap_table
 
 __all__ = [
     "METRICS",
+    "format_precisions",
     "format_summary",
     "read_csv",
     "score_image",
@@ -36,6 +38,7 @@ METRICS = (
     "mwcov",
     "false_positives",
     "false_negatives",
+    "legacy_sbd",
 )
 # Means over true objects: an image without any has no value.
 NEED_OBJECTS = ("mucov", "mwcov")
@@ -50,8 +53,10 @@ def score_image(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
 
     Returns:
         A dict of floats. In percent: `sbd`, `best_dice` (truth to prediction), `fbd`,
-        `mucov`, `mwcov` (both 0 without true objects). In objects: `dic`, `abs_dic`,
-        `true_count`, `predicted_count`, `false_positives`, `false_negatives`.
+        `mucov`, `mwcov` (both 0 without true objects), `legacy_sbd` (how the paper's
+        authors scored themselves: for comparison with their numbers, not SBD). In
+        objects: `dic`, `abs_dic`, `true_count`, `predicted_count`, `false_positives`,
+        `false_negatives`.
 
     Example:
 
@@ -71,8 +76,15 @@ def score_image(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
         "mwcov": 100.0 * table.mean_weighted_coverage(),
         "false_positives": table.false_positives(),
         "false_negatives": table.false_negatives(),
+        "legacy_sbd": 100.0 * _in_order(table).legacy_sbd(),
     }
     return {key: float(row[key]) for key in METRICS}
+
+
+def _in_order(table):
+    """The table as if its predictions were the network's outputs 1, 2, ... in order."""
+    outputs = np.arange(1, table.predicted_count + 1)
+    return dataclasses.replace(table, prediction_ids=outputs)
 
 
 def summarise(rows: Iterable[Mapping]) -> dict:
@@ -146,6 +158,25 @@ def format_summary(summary: Mapping) -> str:
         f"{images} image{'' if images == 1 else 's'}",
     ]
     return "  ".join(parts)
+
+
+def format_precisions(summary: Mapping) -> str:
+    """Return the average precisions of a summary as one line, "" if it has none.
+
+    Args:
+        summary: content of `metrics.json`.
+
+    Returns:
+        For example `AP 9.5  AP50 18.9  AP50m 10.9  AP100m 16.8`; `-` for a precision
+        that has no value.
+    """
+    titles = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
+    titles |= {"ap50m": "AP50m", "ap100m": "AP100m"}
+    values = {title: summary[k] for k, title in titles.items() if k in summary}
+    return "  ".join(
+        f"{title} {'-' if value is None else format(value, '.1f')}"
+        for title, value in values.items()
+    )
 
 
 def write_csv(rows: Iterable[Mapping], path: str | os.PathLike) -> None:

@@ -5,14 +5,31 @@ from keras_recattend.stages.box import BoxStage, UnrolledBoxStage
 from keras_recattend.stages.joint import JointStage
 from keras_recattend.stages.objective import Objective
 from keras_recattend.stages.own_canvases import OwnCanvasesStage
+from keras_recattend.stages.preprocess import PreprocessStage
 from keras_recattend.stages.segmenting import SegmentationStage
 
-__all__ = ["STAGES", "Objective", "objective"]
+__all__ = ["SEED_NUMBERS", "STAGES", "Objective", "objective"]
+
+# What a stage adds to the run's seed. Append only: a new stage must not change the
+# order of the images in the others.
+SEED_NUMBERS = {
+    "box": 0,
+    "segmentation": 1,
+    "own_canvases": 2,
+    "joint": 3,
+    "preprocess": 4,
+}
 
 
 def objective(name, config, seed=0):
     """Return the `Objective` of the config's stage `name`."""
     if name == "box" and config.stages["box"].canvases == 0:
         return UnrolledBoxStage(config, seed=seed)
-    kinds = (BoxStage, SegmentationStage, OwnCanvasesStage, JointStage)
+    kinds = (
+        PreprocessStage,
+        BoxStage,
+        SegmentationStage,
+        OwnCanvasesStage,
+        JointStage,
+    )
     return {kind.name: kind for kind in kinds}[name](config, seed=seed)

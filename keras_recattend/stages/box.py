@@ -40,6 +40,7 @@ class BoxStage(Objective):
         canvases = paint(labels, covered, noise_seed=seeds[1])
         uncovered = exists[:, tf.newaxis] - covered
         prepared = model.prepare(batch["image"], batch.get("extra"), training=training)
+        prepared = prepared._replace(pools=self.config.box_network.box_stage_pools)
         box = model.look(
             prepared.repeat(self.stage.canvases),
             canvases,
@@ -67,6 +68,7 @@ class UnrolledBoxStage(Objective):
         truth = Truth.of_batch(batch, self.config.timespan, self.stage.box_padding)
         norm = training and not self.stage.freeze_normalization
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
+        prepared = prepared._replace(pools=self.config.box_network.box_stage_pools)
         on = tf.ones_like(truth.exists)
         outputs = model.unroll(
             prepared,

@@ -24,11 +24,13 @@ class Objective:
         progress: share of the stage that is done, float32 scalar variable, kept by
             training.
         trackers: a running mean for the loss, each term and each measure.
+        reads_maps: whether it needs what the pre-processing network says.
     """
 
     name = ""
     terms = ()
     measures = ()
+    reads_maps = True
 
     def __init__(self, config, stage=None, seed=0):
         self.config = config
@@ -45,24 +47,29 @@ class Objective:
     @property
     def has_decay(self):
         """Whether weight decay is a loss (adamw decays by itself)."""
-        return self.stage.optimizer == "adam" and self.stage.weight_decay > 0
+        return self.stage.optimizer != "adamw" and self.stage.weight_decay > 0
 
     def variables(self, model):
         """Return the model's variables that this stage trains."""
-        return model.trainable_variables
+        return model.instance_variables
 
     def __call__(self, model, batch, step, training):
         """Return (terms, measures), two dicts of float32 scalars.
 
         Args:
-            batch: "image" [B, H, W, 3], "labels" int32 [B, H, W] and, where the preset
-                has it, "extra".
+            batch: "image" [B, H, W, 3], "labels" int32 [B, H, W], where the preset
+                has classes "classes" int32 [B, max_instances], and "extra"
+                [B, H, W, E] where it has extra channels and no network that makes
+                them (or they are known already).
             step: optimiser steps made so far.
         """
         if "labels" in batch:
             # More objects than slots: the largest, of least id, are kept.
             labels, slots = batch["labels"], self.config.max_instances
             batch = batch | {"labels": tf.where(labels > slots, 0, labels)}
+        if self.reads_maps and model.preprocessor is not None and "extra" not in batch:
+            # Once an image and step, however often the stage looks at it.
+            batch = batch | {"extra": model.maps(batch["image"]).extra}
         seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
         terms, measures = self.evaluate(model, batch, step, seed, training)
         if self.has_decay:

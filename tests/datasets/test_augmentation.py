@@ -323,10 +323,13 @@ def test_labels_keep_their_type(dtype):
 
 
 def ordered(labels, least=None, most=5, max_instances=5):
-    result, count = augment.order_objects(
+    result, count, old = augment.order_objects(
         tf.constant(labels), least, most, max_instances
     )
-    assert result.dtype == tf.int32
+    assert result.dtype == old.dtype == tf.int32
+    # The old id of each new one, by looking at a pixel of it.
+    expected = [labels[result == i][0] for i in range(1, int(count) + 1)]
+    assert old.numpy().tolist() == expected + [0] * (max_instances - int(count))
     return result.numpy().tolist(), int(count)
 
 

@@ -44,11 +44,19 @@ def test_checksum_is_sha256(tmp_path):
     assert checksum(tmp_path / "a") == expected
 
 
-@pytest.mark.parametrize("version", [None, 0, 2])
+def test_records_of_format_1_are_read(tiny_records, folder):
+    """They have one class, and nothing was noted."""
+    edit(folder, format_version=1, class_names=None, notes=None, summary=None)
+    manifest = Manifest.load(folder)
+    assert manifest.images == tiny_records.images
+    assert (manifest.class_names, manifest.notes) == ((), ())
+
+
+@pytest.mark.parametrize("version", [None, 0, 3])
 def test_other_format_versions_are_named(folder, version):
     edit(folder, format_version=version)
     with pytest.raises(
-        DataError, match=f"format {version or 0}, this code reads 1. Delete .*records"
+        DataError, match=f"format {version or 0}, this code reads 2. Delete .*records"
     ):
         Manifest.load(folder)
 

@@ -17,7 +17,7 @@ SIZE = (20, 16)
 STRONG = Augmentation(
     flip_horizontal=True, rotation=90, scale=(0.8, 1.25), shift=0.1, gain=0.2, hue=0.1
 )
-KEYS = ("image", "labels", "count")
+KEYS = ("image", "labels", "count", "classes")
 
 
 def stream(manifest, augmentation=STRONG, batch_size=1, seed=0, **options):
@@ -52,6 +52,7 @@ def test_shapes_and_types(tiny_records):
     assert (batch["image"].shape, batch["image"].dtype) == ((3, 20, 16, 3), np.float32)
     assert (batch["labels"].shape, batch["labels"].dtype) == ((3, 20, 16), np.int32)
     assert (batch["count"].shape, batch["count"].dtype) == ((3,), np.int32)
+    assert (batch["classes"].shape, batch["classes"].dtype) == ((3, 5), np.int32)
     assert dataset.element_spec["image"].shape == (3, 20, 16, 3)
     assert dataset.element_spec["labels"].shape == (3, 20, 16)
 
@@ -169,6 +170,46 @@ def test_validation_is_in_order_and_unchanged(tiny_records):
     # By area descending: of three objects, id 3 is the largest.
     expected = np.array([0, 3, 2, 1])[blocks(count=3)]
     np.testing.assert_array_equal(batches[1]["labels"][0], expected)
+
+
+@pytest.fixture
+def classed_records(tmp_path):
+    """Three objects of 16, 20 and 24 pixels and the classes 7, 8, 9."""
+    labels = blocks()
+    example = Example("a", picture(labels), labels, (7, 8, 9))
+    return write_records(source_of([example]), tmp_path / "classed", 0)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_classes_follow_the_order_by_area(classed_records, cache):
+    dataset = validation_batches(classed_records, ["a"], SIZE, 5, 1, cache=cache)
+    (batch,) = dataset.as_numpy_iterator()
+    assert batch["classes"].tolist() == [[9, 8, 7, 0, 0]]
+    dataset = validation_batches(classed_records, ["a"], SIZE, 2, 1, cache=cache)
+    (batch,) = dataset.as_numpy_iterator()
+    assert batch["classes"].tolist() == [[9, 8]]
+
+
+def test_classes_follow_objects_through_crops(classed_records):
+    """The class of an object is seen in its brightness; objects fall out."""
+    far = Augmentation(shift=0.4, min_visible=0.6, flip_horizontal=True)
+    counts = set()
+    for batch in take(training_stream(classed_records, ["a"], SIZE, 5, far, 1, 0), 40):
+        labels, classes = batch["labels"][0], batch["classes"][0]
+        count = int(batch["count"][0])
+        for i in range(1, count + 1):
+            # The picture of object k is 40 k brighter than noise of 0 to 89.
+            brightness = batch["image"][0][labels == i].mean() * 255 - 44.5
+            assert classes[i - 1] == 6 + round(brightness / 40)
+        assert not classes[count:].any()
+        counts.add(count)
+    assert {1, 2, 3} <= counts
+
+
+def test_without_classes_all_are_class_1(tiny_records):
+    dataset = validation_batches(tiny_records, ["image2", "image0"], SIZE, 3, 2)
+    (batch,) = dataset.as_numpy_iterator()
+    assert batch["classes"].tolist() == [[1, 1, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(("drop", "sizes"), [(False, [3, 3, 1]), (True, [3, 3])])

@@ -61,6 +61,19 @@ def test_decode(factor):
     np.testing.assert_array_equal(sample.areas, expected)
 
 
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [((24, 26, 33), [24, 26, 33, 0, 0]), ((), [1, 1, 1, 0, 0])],
+    ids=["given", "one class"],
+)
+def test_classes_are_padded(classes, expected):
+    labels = blocks()
+    record = encode_example(Example("a", picture(labels), labels, classes))
+    sample = decode(tf.constant(record), (20, 16), 5)
+    assert sample.classes.numpy().tolist() == expected
+    assert sample.classes.dtype == tf.int32
+
+
 @pytest.mark.parametrize("count", [9, 10])
 def test_median_colour(count):
     image = RNG.integers(0, 256, (1, count, 3)).astype(np.uint8)
@@ -97,7 +110,7 @@ def test_more_than_255_objects(tmp_path, cache):
     manifest = write_records(source_of([example]), tmp_path / "r", 0)
     samples = Samples(manifest, ["a"], (20, 20), cache)
     assert samples.most_objects == 399
-    ((_, _, found, _, areas),) = collect(samples, [0])
+    ((_, _, found, _, areas, _),) = collect(samples, [0])
     np.testing.assert_array_equal(found, labels)
     assert areas.tolist() == [1] * 399
 
@@ -105,7 +118,7 @@ def test_more_than_255_objects(tmp_path, cache):
 def test_only_images_without_objects(tmp_path):
     example = Example("a", np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint16))
     manifest = write_records(source_of([example]), tmp_path / "r", 0)
-    ((_, _, labels, _, areas),) = collect(Samples(manifest, ["a"], (8, 8)), [0])
+    ((_, _, labels, _, areas, _),) = collect(Samples(manifest, ["a"], (8, 8)), [0])
     assert not labels.any()
     assert areas.shape == (0,)
 

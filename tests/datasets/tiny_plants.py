@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from datasets.source import Source
+from datasets.source import Item, Source
 
 PALETTE = [0, 0, 0, 250, 0, 0, 0, 250, 0, 250, 0, 0, 0, 0, 250]
 
@@ -30,9 +30,13 @@ def save_palette(labels, path):
 
 
 def source_of(examples, dataset="tiny", splits=None, location="", options=None):
-    """A source that hands over the given examples."""
-
-    def generate():
-        yield from zip(examples, splits or [""] * len(examples), strict=True)
-
-    return Source(dataset, location, options or {}, (), len(examples), generate)
+    """A source that hands over the given examples; in this process only."""
+    splits = splits or [""] * len(examples)
+    pairs = enumerate(zip(examples, splits, strict=True))
+    return Source(
+        dataset,
+        location,
+        options or {},
+        tuple(Item(example.name, split, data=i) for i, (example, split) in pairs),
+        lambda item: (examples[item.data], {}),
+    )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_recattend.metrics import (
+    format_precisions,
     format_summary,
     read_csv,
     score_image,
@@ -49,9 +50,19 @@ def test_score_image():
             "mwcov": 100,
             "false_positives": 2,
             "false_negatives": 0,
+            # Of the first two found, one is an object: half of the two true ones.
+            "legacy_sbd": 50,
         }
     )
     assert score_image(TRUTH, EMPTY)["dic"] == -2
+
+
+def test_legacy_sbd_takes_objects_in_the_order_of_ids():
+    """Whatever the ids: the two objects first, then the surplus, which is free."""
+    found = np.array([[3, 3, 40, 0, 9], [3, 3, 0, 50, 9]])
+    row = score_image(TRUTH, found)
+    assert row["legacy_sbd"] == 100
+    assert row["sbd"] == 50
 
 
 def test_summarise():
@@ -114,6 +125,12 @@ def test_format_summary_has_no_minus_zero():
     assert "DiC +0.00" in format_summary(summary)
 
 
+def test_format_precisions():
+    assert format_precisions(summarise(named_rows())) == ""
+    values = {"ap_car": 3.0, "ap100m": 16.84, "ap50": None, "ap": 9.5, "n_images": 3}
+    assert format_precisions(values) == "AP 9.5  AP50 -  AP100m 16.8"
+
+
 def test_csv_round_trip(tmp_path):
     rows = named_rows()
     path = tmp_path / "new" / "per_image.csv"
@@ -122,7 +139,7 @@ def test_csv_round_trip(tmp_path):
     assert summarise(read_csv(path)) == summarise(rows)
     lines = path.read_text().splitlines()
     assert lines[0] == ",".join(["name", *METRICS])
-    assert lines[1] == "perfect,100,100,100,0,0,2,2,100,100,0,0"
+    assert lines[1] == "perfect,100,100,100,0,0,2,2,100,100,0,0,100"
     assert lines[3].startswith('"missed, all",0,')
     assert len(lines) == 5
 

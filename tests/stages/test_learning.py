@@ -20,6 +20,13 @@ COUNTS = (3, 2)
 OPTIONS = {"learning_rate": 1e-2, "jitter": (0.0, 0.0)}
 # (configuration, stage, its options, by how much the loss must fall)
 CASES = {
+    "preprocess": (tiny.preprocessed, "preprocess", {}, 1.0),
+    "the paper's preprocess": (
+        tiny.preprocessed,
+        "preprocess",
+        {"optimizer": "momentum", "weight_decay": 5e-5, "learning_rate": 0.1},
+        1.0,
+    ),
     "box": (tiny.config, "box", {}, 1.0),
     "unrolled box": (tiny.paper_config, "box", {"weight_decay": 0.0}, 0.2),
     "segmentation": (tiny.config, "segmentation", {}, 0.4),
@@ -51,6 +58,14 @@ def trained(case):
         verbose=0,
     )
     return model, batch, losses, objective
+
+
+def maps_agreement(model, objective, batch):
+    """Foreground IoU and angle accuracy in training mode and in inference mode."""
+    return [
+        np.array(list(objective(model, batch, 0, training=training)[1].values()), float)
+        for training in (True, False)
+    ]
 
 
 def box_agreement(model, batch):
@@ -110,6 +125,10 @@ def test_a_stage_learns_one_batch(case):
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - CASES[case][-1]
     settle(model, batch)
+    if objective.name == "preprocess":
+        training, inference = maps_agreement(model, objective, batch)
+        assert (inference > training - 0.05).all()
+        assert inference.min() > 0.6  # chance: 1/8 of the angles
     if objective.name in ("box", "own_canvases"):
         assert box_agreement(model, batch).min() > 0.9
     if objective.name in ("segmentation", "own_canvases"):

@@ -1,0 +1,117 @@
+"""The folder of an unfinished conversion: locked, described, gone on with later.
+
+Records of DIR/NAME grow in DIR/.NAME-partial. What only the conversion needs (lock,
+description, rows of the shards) lies there in `progress/`, which is deleted after the
+rename to DIR/NAME.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows: two conversions at once are the user's to avoid.
+    fcntl = None
+
+__all__ = ["PROGRESS", "finish", "unfinished"]
+
+PROGRESS = "progress"
+
+
+@contextlib.contextmanager
+def unfinished(directory: Path, description: dict) -> Iterator[Path]:
+    """Open the unfinished folder of `directory`, alone.
+
+    Args:
+        directory: where the records will lie in the end.
+        description: JSON values that must be equal for a conversion to go on.
+
+    Yields:
+        The unfinished folder. It is deleted afterwards if it holds no record.
+
+    Raises:
+        DataError: another process converts to the same folder, or what lies there
+            was made differently.
+    """
+    folder = directory.parent / f".{directory.name}-partial"
+    progress = folder / PROGRESS
+    progress.mkdir(parents=True, exist_ok=True)
+    with _locked(progress / "lock", directory):
+        _check(progress / "description.json", description, directory, folder)
+        try:
+            yield folder
+        finally:
+            if folder.exists() and not any(folder.glob("*.tfrecord")):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def finish(folder: Path, directory: Path) -> None:
+    """Give a complete folder its final name: the last step of a conversion.
+
+    Raises:
+        DataError: something else came into being there.
+    """
+    try:
+        os.replace(folder, directory)
+    except OSError:
+        raise DataError(
+            f"{directory} came into being during the conversion, which is complete in "
+            f"{folder}. Take away what is there and start again."
+        ) from None
+    shutil.rmtree(directory / PROGRESS, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(path, directory):
+    """Hold an exclusive lock, which ends with the process however that ends."""
+    if fcntl is None:
+        yield
+        return
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"Another process is converting to {directory} just now. Wait until "
+                "it has ended, or choose another folder."
+            ) from None
+        # The other process may have finished and renamed between open and lock.
+        if not path.exists() or os.stat(path).st_ino != os.fstat(file.fileno()).st_ino:
+            raise DataError(
+                f"Another process has just converted to {directory}. Start again to "
+                "use what is there."
+            )
+        yield
+
+
+def _check(path, description, directory, folder):
+    description = json.loads(json.dumps(description))
+    if not path.exists():
+        temporary = path.with_name("writing." + path.name)
+        temporary.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+        os.replace(temporary, path)
+        return
+    try:
+        stored = dict(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError, OSError) as error:
+        raise DataError(
+            f"{path} of an unfinished conversion cannot be read ({error}). Delete "
+            f"{folder} to start anew."
+        ) from error
+    differences = [
+        f"{name} {stored.get(name)}, not {description.get(name)}"
+        for name in sorted({*stored, *description})
+        if stored.get(name) != description.get(name)
+    ]
+    if differences:
+        raise DataError(
+            f"An unfinished conversion to {directory} lies in {folder}, but it was "
+            f"made differently: {'; '.join(differences)}. Ask for the same to go on "
+            f"with it, or delete {folder} to start anew."
+        )

@@ -1,0 +1,202 @@
+"""COCO's average precision of masks, computed by pycocotools' own `COCOeval`.
+
+For MS-COCO itself (`evaluate`, with the benchmark's annotations), and for any data set
+whose truth is a label map (`average_precision`).
+"""
+
+import contextlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from pycocotools import mask as run_lengths
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+__all__ = [
+    "LabelMapPrecision",
+    "average_precision",
+    "encoded",
+    "evaluate",
+    "results_of_image",
+]
+
+# Their places in COCOeval.stats.
+STATISTICS = {"ap": 0, "ap50": 1, "ap75": 2}
+
+
+def encoded(mask: np.ndarray) -> dict:
+    """Return COCO's run-length encoding of a binary mask [H, W], fit for JSON."""
+    code = run_lengths.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(code["size"]), "counts": code["counts"].decode("ascii")}
+
+
+def results_of_image(
+    image_id: int, labels: np.ndarray, scores: Sequence[float], category_id: int = 1
+) -> list[dict]:
+    """Return the objects of an image as COCO's results format has them.
+
+    Args:
+        image_id: as in the annotations.
+        labels: `[H, W]` label map, 0 = background, ids 1..n.
+        scores: `[n]` confidences in the order of ids.
+        category_id: of all objects, as in the annotations.
+
+    Returns:
+        One `{"image_id", "category_id", "segmentation", "score"}` an object.
+    """
+    if labels.max(initial=0) > len(scores):
+        raise ValueError(
+            f"Image {image_id} has labels up to {labels.max()} but {len(scores)} "
+            "scores; ids have to be 1..n in the order of the scores."
+        )
+    return [
+        {
+            "image_id": int(image_id),
+            "category_id": int(category_id),
+            "segmentation": encoded(labels == i),
+            "score": float(score),
+        }
+        for i, score in enumerate(scores, start=1)
+    ]
+
+
+def evaluate(
+    annotations: Mapping,
+    results: Iterable[Mapping],
+    image_ids: Iterable[int] | None = None,
+    category_ids: Iterable[int] | None = None,
+    by_category: bool = True,
+) -> dict[str, float | None]:
+    """Score masks as the benchmark does.
+
+    Crowd regions are ignored, at most 100 predictions an image count: COCO's own rules.
+
+    Args:
+        annotations: content of an `instances_*.json`: "images", "annotations",
+            "categories".
+        results: as `results_of_image` makes them.
+        image_ids: the images to score; None = all.
+        category_ids: the categories to score; None = all.
+        by_category: False counts an object as found whatever its category
+            (COCO's `useCats=0`), for networks that do not tell categories apart.
+
+    Returns:
+        "ap" (mean over IoU 0.50 to 0.95), "ap50" and "ap75", in percent; None where
+        the chosen images hold no object of the chosen categories.
+
+    Raises:
+        ValueError: a result for an image that is not scored.
+    """
+    truth = _subset(annotations, image_ids, category_ids)
+    known = {image["id"] for image in truth["images"]}
+    results = [dict(result) for result in results]
+    strange = sorted({r["image_id"] for r in results} - known)
+    if strange:
+        raise ValueError(
+            f"There are results for {len(strange)} images that are not scored "
+            f"({strange[:3]}); write results for the scored images only."
+        )
+    # Both print their progress.
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(_indexed(truth), _predictions(truth, results), "segm")
+        evaluation.params.useCats = int(by_category)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    values = {name: float(evaluation.stats[i]) for name, i in STATISTICS.items()}
+    # COCO's sign for "no object to find".
+    return {k: None if v < 0 else 100.0 * v for k, v in values.items()}
+
+
+def average_precision(
+    truths: Iterable[np.ndarray],
+    predictions: Iterable[np.ndarray],
+    scores: Iterable[Sequence[float]],
+) -> dict[str, float | None]:
+    """COCO's average precision of label maps, of any data set and one class.
+
+    Args:
+        truths: `[H, W]` label maps, 0 = background; ids may have gaps.
+        predictions: label maps of the same shapes, ids 1..n.
+        scores: `[n]` confidences for each image, in the order of ids.
+
+    Returns:
+        As `evaluate`.
+    """
+    precision = LabelMapPrecision()
+    for truth, labels, values in zip(truths, predictions, scores, strict=True):
+        precision.add(truth, labels, values)
+    return precision.result()
+
+
+class LabelMapPrecision:
+    """`average_precision` image by image; keeps run lengths, not label maps."""
+
+    def __init__(self):
+        self._images, self._truth, self._results = [], [], []
+
+    def add(
+        self, truth: np.ndarray, labels: np.ndarray, scores: Sequence[float]
+    ) -> None:
+        """Take one image in; arguments as for `average_precision`."""
+        if truth.shape != labels.shape:
+            raise ValueError(
+                "truth and prediction must have one shape, received "
+                f"{truth.shape} and {labels.shape}."
+            )
+        image_id = len(self._images) + 1
+        height, width = truth.shape
+        self._images.append({"id": image_id, "height": height, "width": width})
+        for i in np.unique(truth[truth > 0]):
+            mask = truth == i
+            self._truth.append(
+                {
+                    "id": len(self._truth) + 1,
+                    "image_id": image_id,
+                    "category_id": 1,
+                    "segmentation": encoded(mask),
+                    "area": int(mask.sum()),
+                    "iscrowd": 0,
+                }
+            )
+        self._results += results_of_image(image_id, labels, scores)
+
+    def result(self) -> dict[str, float | None]:
+        """Return the score of all images so far, as `evaluate` does."""
+        truth = {
+            "images": self._images,
+            "annotations": self._truth,
+            "categories": [{"id": 1, "name": "object"}],
+        }
+        return evaluate(truth, self._results)
+
+
+def _subset(annotations, image_ids, category_ids):
+    """Copies of what is scored; COCOeval writes into what it is given."""
+    images = None if image_ids is None else set(image_ids)
+    categories = None if category_ids is None else set(category_ids)
+
+    def chosen(key, wanted, entries):
+        return [dict(e) for e in entries if wanted is None or e[key] in wanted]
+
+    of_images = chosen("image_id", images, annotations["annotations"])
+    return {
+        "images": chosen("id", images, annotations["images"]),
+        "annotations": chosen("category_id", categories, of_images),
+        "categories": chosen("id", categories, annotations["categories"]),
+    }
+
+
+def _indexed(dataset):
+    coco = COCO()
+    coco.dataset = dataset
+    coco.createIndex()
+    return coco
+
+
+def _predictions(truth, results):
+    if results:
+        return _indexed(truth).loadRes(results)
+    # loadRes looks at the first result, and fails where there is none.
+    return _indexed({**truth, "annotations": []})

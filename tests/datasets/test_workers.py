@@ -1,0 +1,86 @@
+import time
+
+import pytest
+
+from datasets import workers
+from datasets.errors import DataError
+
+
+def square(number):
+    if number == 1:
+        time.sleep(0.3)
+    return number * number
+
+
+def fail_at_five(number):
+    if number == 5:
+        raise DataError("five.png is damaged")
+    return number
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch):
+    monkeypatch.setattr(workers, "FEW", 1)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_results_come_in_order(count):
+    # The slow job 1 is not overtaken.
+    found = list(workers.in_order(square, range(12), count))
+    assert found == [i * i for i in range(12)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_error_comes_when_it_is_its_turn(count):
+    results = workers.in_order(fail_at_five, range(9), count)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(DataError, match="five"):
+        next(results)
+
+
+def test_one_process_goes_on_where_others_cannot_start(monkeypatch, caplog):
+    class Broken:
+        def __init__(self, *_, **__):
+            self.left = 2
+
+        def submit(self, function, job):
+            if not self.left:
+                raise workers.BrokenProcessPool
+            self.left -= 1
+            return Done(function(job))
+
+        def shutdown(self, **_):
+            pass
+
+    class Done:
+        def __init__(self, value):
+            self.value = value
+
+        def result(self):
+            return self.value
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Broken)
+    monkeypatch.setattr(workers, "AHEAD", 1)
+    found = list(workers.in_order(square, range(8), 2))
+    assert found == [i * i for i in range(8)]
+    assert "one process goes on" in caplog.text
+
+
+def test_no_more_waits_than_asked(monkeypatch):
+    """Results that nobody has taken yet do not pile up."""
+    running = []
+
+    class Pool:
+        def submit(self, function, job):
+            running.append(job)
+            return self
+
+        def result(self):
+            return running.pop(0)
+
+    for _ in workers._through(Pool(), square, range(50), 6):
+        assert len(running) <= 6
+
+
+def test_nothing_to_do():
+    assert list(workers.in_order(square, [], 4)) == []

@@ -1,0 +1,211 @@
+"""`evaluate.py` on miniature benchmarks, with the truth in place of a network's finds.
+
+What is tested is the way between: names, files, classes, categories, splits.
+"""
+
+import importlib
+import json
+import logging
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import tiny
+import tiny_streets
+from PIL import Image
+from pycocotools.coco import COCO
+
+from datasets import catalog, records
+from datasets.errors import DataError
+from keras_recattend import reporting
+from keras_recattend.errors import run_command
+from keras_recattend.model import RecurrentAttention
+from keras_recattend.postprocess import Found
+from keras_recattend.run_folder import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_is(monkeypatch):
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder of a network that was never trained."""
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "run")
+    config = tiny.config(min_object_area=1)
+    folder.create(config, options={"dataset": "leaves"})
+    model = RecurrentAttention(config)
+    folder.save_weights(model, folder.best_weights)
+    return folder.path
+
+
+@pytest.fixture
+def truth_is_found(monkeypatch):
+    """Predictions are the records' own labels, by the image."""
+    table = {}
+
+    class Oracle:
+        batch_size = 2
+
+        def __init__(self, model):
+            pass
+
+        def __call__(self, images):
+            return [self.found(table[image.tobytes()]) for image in images]
+
+        @staticmethod
+        def found(labels):
+            count = int(labels.max(initial=0))
+            return Found(labels, np.ones(count, np.float32), np.zeros((count, 4)))
+
+    def learn(manifest, labels=None):
+        for example in records.examples(manifest):
+            known = example.labels if labels is None else labels
+            table[example.image.tobytes()] = known
+
+    monkeypatch.setattr(reporting, "Predictor", Oracle)
+    return learn
+
+
+def evaluate(run, out, *arguments):
+    options = ["evaluate.py", "--run", run, "--out", out, *arguments]
+    old, sys.argv = sys.argv, [str(option) for option in options]
+    try:
+        run_command(importlib.import_module("evaluate").main, DataError)
+    finally:
+        sys.argv = old
+    return json.loads((out / "metrics.json").read_text())
+
+
+# -- Cityscapes --------------------------------------------------------------------
+
+
+@pytest.fixture
+def streets(tmp_path):
+    """Three labelled streets and one of the test split; maps made from the labels."""
+    root = tmp_path / "cityscapes"
+    files = tiny_streets.make(root)
+    rng = np.random.default_rng(0)
+    for split, name in [("val", n) for n in files] + [("test", "berlin_000000_000019")]:
+        folder = root / "leftImg8bit" / split / name.split("_")[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 255, (*tiny_streets.SIZE, 3), np.uint8)
+        Image.fromarray(image).save(folder / f"{name}_leftImg8bit.png")
+        labels = np.zeros(tiny_streets.SIZE, np.uint8)
+        if name in files:
+            with Image.open(files[name]) as ids:
+                labels = np.array(ids)
+                labels = np.uint8(np.where(labels >= 1000, labels // 1000, labels))
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        Image.fromarray(labels).save(tmp_path / "maps" / f"{name}_labelIds.png")
+    return root
+
+
+def test_cityscapes(run, streets, tmp_path, truth_is_found):
+    options = {"records_dir": tmp_path / "records", "min_area": 1, "progress": False}
+    truth_is_found(catalog.prepare("cityscapes", streets, **options))
+    arguments = ["--dataset", "cityscapes", "--data-dir", streets]
+    arguments += ["--records-dir", tmp_path / "records"]
+    arguments += ["--semantic-dir", tmp_path / "maps"]
+    values = evaluate(run, tmp_path / "out", *arguments, "--split", "all")
+    assert values["n_images"] == 3
+    assert values["ap"] == values["ap50"] == values["ap_person"] == 100
+    assert values["ap50m"] is values["ap_train"] is None
+    assert values["sbd"]["mean"] == 100
+
+
+def test_cityscapes_test_images(run, streets, tmp_path, truth_is_found):
+    options = {"records_dir": tmp_path / "records", "min_area": 1, "progress": False}
+    manifest = catalog.prepare("cityscapes", streets, **options)
+    truth_is_found(manifest, np.ones(tiny_streets.SIZE, np.uint16))
+    file = tmp_path / "results.zip"
+    arguments = ["--dataset", "cityscapes", "--data-dir", streets]
+    arguments += ["--records-dir", tmp_path / "records", "--submission", file]
+    arguments += ["--semantic-dir", tmp_path / "maps", "--split", "test"]
+    values = evaluate(run, tmp_path / "out", *arguments)
+    assert values["n_images"] == 0
+    assert values["n_images_without_labels"] == 1
+    assert "ap" not in values
+    with zipfile.ZipFile(file) as packed:
+        # The only object lies on nothing that has a class.
+        assert packed.read("berlin_000000_000019_pred.txt") == b""
+
+
+# -- COCO --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Zebras in two of three images, a horse in the third, a crowd in the first."""
+    root = tmp_path / "coco"
+    (root / "val2017").mkdir(parents=True)
+    (root / "annotations").mkdir()
+    boxes = [
+        (5, 24, (2, 2, 20, 20), 0),
+        (5, 24, (24, 10, 38, 50), 0),
+        (5, 24, (0, 30, 20, 60), 1),
+        (6, 19, (5, 5, 30, 30), 0),
+        (7, 24, (8, 8, 30, 40), 0),
+    ]
+    annotations = []
+    for number, (image, category, (y0, x0, y1, x1), crowd) in enumerate(boxes, 1):
+        shape = [[x0, y0, x1, y0, x1, y1, x0, y1]]
+        if crowd:
+            mask = np.zeros((40, 60), int)
+            mask[y0:y1, x0:x1] = 1
+            edges = np.flatnonzero(np.diff(np.pad(mask.ravel("F"), 1)))
+            counts = np.diff([0, *edges, mask.size]).tolist()
+            shape = {"size": [40, 60], "counts": counts}
+        annotations.append(
+            {
+                "id": number,
+                "image_id": image,
+                "category_id": category,
+                "segmentation": shape,
+                "area": (y1 - y0) * (x1 - x0),
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "iscrowd": crowd,
+            }
+        )
+    rng = np.random.default_rng(0)
+    images = []
+    for i in (5, 6, 7):
+        name = f"{i:012d}.jpg"
+        image = rng.integers(0, 255, (40, 60, 3), np.uint8)
+        Image.fromarray(image).save(root / "val2017" / name)
+        images.append({"id": i, "file_name": name, "height": 40, "width": 60})
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [
+            {"id": 19, "name": "horse", "supercategory": "animal"},
+            {"id": 24, "name": "zebra", "supercategory": "animal"},
+        ],
+    }
+    file = root / "annotations" / "instances_val2017.json"
+    file.write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("category", "images", "agnostic", "number"),
+    [("zebra", 2, False, 24), ("horse,zebra", 3, True, 19)],
+)
+def test_coco(
+    run, photographs, tmp_path, truth_is_found, category, images, agnostic, number
+):
+    options = {"records_dir": tmp_path / "records", "min_area": 1, "progress": False}
+    truth_is_found(catalog.prepare("coco", photographs, category=category, **options))
+    file = tmp_path / "results.json"
+    arguments = ["--dataset", "coco", "--data-dir", photographs, "--split", "all"]
+    arguments += ["--records-dir", tmp_path / "records", "--category", category]
+    values = evaluate(run, tmp_path / "out", *arguments, "--submission", file)
+    assert values["n_images"] == images
+    assert values["ap"] == values["ap50"] == values["ap75"] == 100
+    assert values["ap_class_agnostic"] is agnostic
+    truth = COCO(str(photographs / "annotations" / "instances_val2017.json"))
+    results = truth.loadRes(str(file))
+    assert {r["category_id"] for r in results.anns.values()} == {number}
+    assert len(results.anns) == {24: 3, 19: 4}[number]
