@@ -180,7 +180,7 @@ def _compare(manifest, dataset, min_area, wanted, partly=False):
         raise DataError(
             f"The records in {manifest.directory} were made differently: "
             f"{'; '.join(differences)}. Delete that folder to have them made again, or "
-            "give another one with --records-dir."
+            "give another one with --records-dir (datasets.convert: --out)."
         )
 
 

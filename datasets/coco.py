@@ -5,8 +5,9 @@ DIR/annotations/instances_train2017.json, instances_val2017.json
 DIR/train2017/*.jpg, DIR/val2017/*.jpg
 ```
 DIR may also be one of the folders inside, or the folder that holds `coco`; the images
-may lie in DIR/images/train2017. Of several years the latest is read. Where only one of
-train and val is there, it is used alone; val alone belongs to no split.
+may lie in DIR/images/train2017. Of several years the latest that has images is read.
+Where only one of train and val is there, it is used alone; val alone belongs to no
+split.
 
 What becomes of the annotations:
 
@@ -114,9 +115,9 @@ def _base(root):
             str(root.relative_to(folder)),
         ):
             continue
-        found = _annotation_files(folder)
-        if found:
-            return folder, _with_images(folder, found)
+        years = _annotation_files(folder)
+        if years:
+            return folder, _with_images(folder, years)
     seen = sorted(path.name for path in root.iterdir())[:5]
     raise DataError(
         f"{root} holds no COCO annotations: there is no annotations/instances_*.json "
@@ -125,34 +126,35 @@ def _base(root):
 
 
 def _annotation_files(folder):
-    """{split: (file, year)} of the latest year."""
+    """{year: {split: file}}, the latest first; the year is "" where there is none."""
     found = {}
     for path in sorted((folder / "annotations").glob("instances_*.json")):
         match = _FILE.fullmatch(path.name)
         if match:
             found.setdefault(match[2] or "", {})[match[1]] = path
-    if not found:
-        return {}
-    year = max(found)
-    if len(found) > 1:
-        _LOG.info("Annotations of several years are there; %s are read.", year)
-    return {s: (found[year][s], year) for s in ("train", "val") if s in found[year]}
+    return dict(sorted(found.items(), reverse=True))
 
 
-def _with_images(folder, found):
-    complete, lacking = {}, []
-    for split, (path, year) in found.items():
-        places = [folder / f"{split}{year}", folder / "images" / f"{split}{year}"]
-        images = next((place for place in places if place.is_dir()), None)
-        if images:
-            complete[split] = (path, images)
-        else:
-            lacking.append(f"{path.name} without a folder {places[0]}")
-    if not complete:
-        raise DataError(f"There are annotations but no images: {lacking[0]}. " + _HELP)
-    for text in lacking:
-        _LOG.warning("%s: these annotations are left out.", text)
-    return complete
+def _with_images(folder, years):
+    """{split: (file, folder of images)} of the latest year that has images."""
+    lacking = []
+    for year, files in years.items():
+        complete = {}
+        for split, path in files.items():
+            places = [folder / f"{split}{year}", folder / "images" / f"{split}{year}"]
+            images = next((place for place in places if place.is_dir()), None)
+            if images:
+                complete[split] = (path, images)
+            else:
+                lacking.append(f"{path.name} without a folder {places[0]}")
+        if complete:
+            for text in lacking:
+                _LOG.warning("%s: these annotations are left out.", text)
+            others = [name for name in years if name < year]
+            if others:
+                _LOG.info("%s is read, not %s.", year, ", ".join(others))
+            return complete
+    raise DataError(f"There are annotations but no images: {lacking[0]}. " + _HELP)
 
 
 def _chosen(parts, category):

@@ -101,7 +101,7 @@ def read_cars(path: Path) -> np.ndarray:
 
 def _base(root):
     """The folder that holds gt and the lists."""
-    for folder in (root, root / "kitti", *list(root.parents)[:2]):
+    for folder in (root, root / "kitti", *list(root.parents)[:3]):
         if (folder / "gt").is_dir() and (
             folder in (root, root / "kitti") or _is_inside(root, folder)
         ):

@@ -36,12 +36,18 @@ def unfinished(directory: Path, description: dict) -> Iterator[Path]:
         The unfinished folder. It is deleted afterwards if it holds no record.
 
     Raises:
-        DataError: another process converts to the same folder, or what lies there
-            was made differently.
+        DataError: another process converts to the same folder, what lies there was
+            made differently, or nothing can be written there.
     """
     folder = directory.parent / f".{directory.name}-partial"
     progress = folder / PROGRESS
-    progress.mkdir(parents=True, exist_ok=True)
+    try:
+        progress.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{progress} cannot be made ({error}). Choose another place for the "
+            "records."
+        ) from error
     with _locked(progress / "lock", directory):
         _check(progress / "description.json", description, directory, folder)
         try:

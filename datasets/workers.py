@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -39,9 +40,7 @@ def in_order(
             workers,
             # "spawn": forking a process that has loaded TensorFlow may hang.
             mp_context=multiprocessing.get_context("spawn"),
-            # Ctrl-C is for the main process, which then stops the others.
-            initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_IGN),
+            initializer=_begin,
         )
         try:
             for result in _through(pool, function, jobs, AHEAD * workers):
@@ -65,6 +64,19 @@ def _through(pool, function, jobs, most_waiting):
         waiting.append(pool.submit(function, job))
     while waiting:
         yield waiting.popleft().result()
+
+
+def _begin():
+    """What a process does first."""
+    # Ctrl-C is for the main process, which then stops the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    """Where the main process was killed, nobody else would end this one."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _cores():

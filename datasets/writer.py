@@ -50,6 +50,8 @@ def write_records(
             unfinished conversion of something else, or whatever the source finds
             wrong with its files.
     """
+    import tensorflow as tf
+
     directory = Path(directory)
     _check_free(directory)
     _check_names(source)
@@ -58,6 +60,11 @@ def write_records(
         _check_free(directory)
         try:
             rows = _write(source, folder, plan, min_area, progress, workers)
+        except tf.errors.OpError as error:
+            _tell_what_stays(folder, directory)
+            raise DataError(
+                f"The records cannot be written to {folder}: {error.message}."
+            ) from error
         except BaseException:
             _tell_what_stays(folder, directory)
             raise

@@ -298,6 +298,9 @@ def test_the_latest_year(coco, tmp_path):
     annotations.add(14, 24, square(1, 1, 3, 3))
     annotations.save(coco, "val", "2014")
     assert find_coco(coco).total == 2
+    # Annotations of 2017 come with images of 2014.
+    (coco / "val2017").rename(coco / "elsewhere")
+    assert [item.name[-2:] for item in find_coco(coco).items] == ["14"]
 
 
 @pytest.mark.parametrize("level", [".", "..", "annotations", "val2017"])

@@ -97,6 +97,7 @@ def test_images_in_the_object_benchmark_s_place(kitti, place):
     (kitti / "images").rename(kitti / place)
     examples = [example for example, _ in find_kitti(kitti).examples()]
     np.testing.assert_array_equal(examples[0].image, street(0))
+    assert find_kitti(kitti / place).location == str(kitti)
 
 
 def test_images_in_no_list_are_counted(kitti):

@@ -34,6 +34,13 @@ def test_contents(tiny_records):
     assert shard.records == 7
 
 
+def test_images_with_more_objects_than_asked(tiny_records):
+    # Image i has i % 4 objects.
+    assert tiny_records.crowded(2) == ["image3"]
+    assert tiny_records.crowded(1) == ["image2", "image3", "image6"]
+    assert tiny_records.crowded(3) == []
+
+
 def test_load_gives_back_what_was_saved(tiny_records):
     assert Manifest.load(tiny_records.directory) == tiny_records
 

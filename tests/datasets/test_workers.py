@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
@@ -84,3 +88,34 @@ def test_no_more_waits_than_asked(monkeypatch):
 
 def test_nothing_to_do():
     assert list(workers.in_order(square, [], 4)) == []
+
+
+def test_no_process_outlives_a_killed_program(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        """
+import sys, time
+from datasets import workers
+
+def job(number):
+    print("working", flush=True)
+    time.sleep(0.1)
+
+if __name__ == "__main__":
+    workers.FEW = 1
+    list(workers.in_order(job, range(1000), 2))
+"""
+    )
+    with subprocess.Popen(
+        [sys.executable, program],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout.readline() == "working\n"
+        running.kill()
+        # The output ends when the last process has closed it.
+        reader = threading.Thread(target=running.stdout.read, daemon=True)
+        reader.start()
+        reader.join(timeout=20)
+        assert not reader.is_alive()

@@ -300,6 +300,28 @@ def test_nothing_is_overwritten(tmp_path):
     assert (tmp_path / "r" / "thesis.tex").read_text() == "precious"
 
 
+def test_a_place_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="Choose another place"):
+        writer.write_records(source_of(plants(1)), tmp_path / "file" / "r", 0)
+
+
+def test_a_full_disk(tmp_path, monkeypatch, three_a_shard):
+    import tensorflow as tf
+
+    def write(self, converted):
+        if len(self.rows) == 2:
+            raise tf.errors.ResourceExhaustedError(None, None, "No space left")
+        return whole(self, converted)
+
+    whole = writer.ShardWriter.write
+    monkeypatch.setattr(writer.ShardWriter, "write", write)
+    with pytest.raises(DataError, match=r"\.r-partial: No space left"):
+        writer.write_records(source_of(plants(3)), tmp_path / "r", 0)
+    monkeypatch.setattr(writer.ShardWriter, "write", whole)
+    assert len(writer.write_records(source_of(plants(3)), tmp_path / "r", 0).ids) == 3
+
+
 def test_an_empty_folder_is_filled_and_may_be_entered_by_others(tmp_path):
     (tmp_path / "r").mkdir()
     manifest = writer.write_records(source_of(plants(1)), tmp_path / "r", 0)

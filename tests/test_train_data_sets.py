@@ -1,0 +1,120 @@
+"""`train.py` with a data set's own options."""
+
+import importlib
+import json
+import logging
+import sys
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from datasets.errors import DataError
+from datasets.manifest import Manifest
+from keras_recattend import presets
+from keras_recattend.errors import run_command
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Even though the .*run_functions_eagerly"
+)
+ZEBRA, HORSE = 24, 19
+# Of the last image: one more than the tiny preset has outputs for.
+COUNTS = (1, 2, 3, 2, tiny.SLOTS + 1)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(presets.PRESETS, "tiny", lambda: tiny.config(stages=["box"]))
+    # The tests' own logging stays as it is.
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory):
+    """Images 0 to 4 with `COUNTS` zebras, the last image with one horse as well."""
+    root = tmp_path_factory.mktemp("coco")
+    for name in ("annotations", "val2017"):
+        (root / name).mkdir()
+    images, annotations = [], []
+    for i, count in enumerate(COUNTS):
+        labels = np.zeros((40, 44), np.uint8)
+        for k in range(count):
+            labels[8 * k + 2 : 8 * k + 8, 4 + 3 * i : 30] = k + 1
+        picture = np.random.default_rng(i).integers(0, 90, (40, 44, 3)) + 40
+        picture[labels > 0] += 90
+        name = f"{i:012d}.png"
+        Image.fromarray(picture.astype(np.uint8)).save(root / "val2017" / name)
+        images.append({"id": i, "file_name": name, "height": 40, "width": 44})
+        for k in range(count):
+            rle = coco_mask.encode(np.asfortranarray(labels == k + 1).astype(np.uint8))
+            last = (i, k) == (len(COUNTS) - 1, 0)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": i,
+                    "category_id": HORSE if last else ZEBRA,
+                    "segmentation": rle | {"counts": rle["counts"].decode()},
+                    "iscrowd": 0,
+                }
+            )
+    values = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": HORSE, "name": "horse"}, {"id": ZEBRA, "name": "zebra"}],
+    }
+    path = root / "annotations" / "instances_val2017.json"
+    path.write_text(json.dumps(values))
+    return root
+
+
+def train(*arguments):
+    """`train.py` in this process; returns its exit status."""
+    old, sys.argv = sys.argv, ["train.py", *map(str, arguments)]
+    try:
+        run_command(importlib.import_module("train").main, DataError)
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = old
+    return 0
+
+
+def test_a_category_is_kept_for_the_run(coco, tmp_path, caplog):
+    options = ("--dataset", "coco", "--data-dir", coco, "--preset", "tiny")
+    chosen = ("--category", "Zebra,horse", "--run-dir", "run", "--quiet")
+    assert train(*options, *chosen, "--max-steps", 1) == 0
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert about["options"]["category"] == "Zebra,horse"
+    (records,) = (tmp_path / "records").iterdir()
+    assert Manifest.load(records).source["options"] == {"category": "horse,zebra"}
+    assert (
+        "1 of 5 images have more than the preset's 3 objects (as 000000000004; the "
+        "most are 4): the largest are kept" in caplog.text
+    )
+    again = ("--run-dir", "run", "--resume", "--category", "horse", "--quiet")
+    assert train(*again) == 0
+    assert "--category horse is not used: the run goes on with Zebra" in caplog.text
+    assert list((tmp_path / "records").iterdir()) == [records]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--category", "zebra"], ["leaves", "'category'"]),
+        (["--dataset", "cvppp", "--category", "x"], ["cvppp", "'category'"]),
+        (["--dataset", "coco", "--category", "zebar"], ["'zebar'", "'zebra'"]),
+        (["--dataset", "coco", "--subset", "A1"], ["coco", "'subset'"]),
+    ],
+)
+def test_options_of_other_data_sets(coco, tmp_path, capfd, arguments, words):
+    if "coco" in arguments:
+        arguments = [*arguments, "--data-dir", coco, "--preset", "tiny"]
+    assert train(*arguments) == 2
+    message = capfd.readouterr().err
+    assert "Traceback" not in message
+    for word in words:
+        assert word in message
+    assert not list(tmp_path.iterdir())
