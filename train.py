@@ -70,6 +70,7 @@ def main():
     from datasets import catalog, pipeline, records, splits
     from keras_recattend import presets
     from keras_recattend.history import plot_history
+    from keras_recattend.map_cache import Unchanged
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
     from keras_recattend.run_folder import RunFolder, find_weights
@@ -115,6 +116,7 @@ def main():
     _LOG.info("%s parameters.", f"{model.count_params():,}")
     if options.init and not options.resume:
         start_from(model, options.init)
+    places = {"with_places": config.preprocessor is not None}
     stream = partial(
         pipeline.training_stream,
         manifest,
@@ -122,24 +124,33 @@ def main():
         config.image_size,
         config.max_instances,
         config.augmentation,
+        **places,
     )
-    validation = partial(
-        pipeline.validation_batches,
-        manifest,
-        split["val"],
-        config.image_size,
-        config.max_instances,
-    )
+    unchanged = [
+        Unchanged(
+            len(split[name]),
+            partial(
+                pipeline.validation_batches,
+                manifest,
+                split[name],
+                config.image_size,
+                config.max_instances,
+                **places,
+            ),
+        )
+        for name in ("train", "val")
+    ]
     examples = list(records.examples(manifest, split["val"]))
     training = Training(
         model,
         folder,
         lambda batch_size, start, seed: stream(batch_size, seed=seed, start=start),
-        validation,
+        unchanged[1].batches,
         examples,
         seed=options.seed,
         minutes=options.minutes,
         max_steps=options.max_steps,
+        unchanged=unchanged,
         bar=sys.stderr.isatty() and not options.quiet,
     )
     training.run(names, options.resume)

@@ -31,6 +31,7 @@ def training_stream(
     seed: int,
     start: int = 0,
     cache: bool | None = None,
+    with_places: bool = False,
 ) -> tf.data.Dataset:
     """Give augmented training batches without end.
 
@@ -44,6 +45,9 @@ def training_stream(
         seed: decides order and changes.
         start: number of the first sample (steps done * batch size, to resume).
         cache: keep resized images in memory; None = if they take less than 2 GB.
+        with_places: also give "index" int64 [B], the image's place in `ids`, and
+            "matrix" float32 [B, 2, 3], from the sample's pixels to the image's: for
+            maps of the image that are kept elsewhere.
 
     Returns:
         Batches {"image": float32 [B, H, W, 3] in [0, 1], "labels": int32 [B, H, W],
@@ -75,7 +79,15 @@ def training_stream(
         )
         return _batch_entry(image, sample.classes, *objects)
 
-    dataset = samples.map(_order(len(samples), seed, start), change)
+    def place(number, index):
+        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+        transform = augment.draw(augmentation, seeds, image_size)
+        return {"index": index, "matrix": transform.matrix}
+
+    order = _order(len(samples), seed, start)
+    dataset = samples.map(order, change)
+    if with_places:
+        dataset = _joined(dataset, order.map(place))
     return dataset.batch(batch_size, drop_remainder=True).prefetch(AHEAD)
 
 
@@ -87,6 +99,7 @@ def validation_batches(
     batch_size: int,
     drop_remainder: bool = False,
     cache: bool | None = None,
+    with_places: bool = False,
 ) -> tf.data.Dataset:
     """Give every image once, in the order of `ids`, unchanged but for its size.
 
@@ -94,6 +107,7 @@ def validation_batches(
         manifest, ids, image_size, max_instances, batch_size, cache: as for
             `training_stream`.
         drop_remainder: leave out a last batch that is not full.
+        with_places: also give "index", see `training_stream`; nothing is moved.
 
     Returns:
         Batches as those of `training_stream`; finite.
@@ -112,12 +126,20 @@ def validation_batches(
 
     numbers = tf.data.Dataset.range(len(samples))
     dataset = samples.map(tf.data.Dataset.zip(numbers, numbers), convert)
+    if with_places:
+        dataset = _joined(dataset, numbers.map(lambda number: {"index": number}))
     return dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(AHEAD)
 
 
 def _batch_entry(image, classes, labels, count, old_ids):
     classes = tf.gather(tf.concat([[0], classes], 0), old_ids)
     return {"image": image, "labels": labels, "count": count, "classes": classes}
+
+
+def _joined(samples, places):
+    """Dicts of both, sample by sample."""
+    both = tf.data.Dataset.zip(samples, places)
+    return both.map(lambda sample, place: sample | place)
 
 
 def _order(total, seed, start):

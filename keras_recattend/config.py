@@ -133,6 +133,8 @@ class BoxNetwork:
             the controller CNN. With `late_canvas` these are the image trunk's.
         box_stage_pools: pooling factors while the box stage trains, where it pools in
             another order (the authors' KITTI); () = `pools`.
+        sees_image: whether it sees the image beside canvas and maps (the authors';
+            the paper's text counts 10 channels, without the image).
         late_canvas: compute the image's features once (the trunk) and add the canvas
             at the trunk's resolution, instead of feeding it with the image.
         space_to_depth: fold blocks of this size into channels before the trunk.
@@ -153,6 +155,7 @@ class BoxNetwork:
     depths: tuple[int, ...] = (8, 8, 16, 16, 32, 32, 64, 64)
     pools: tuple[int, ...] = (1, 2, 1, 2, 1, 2, 2, 2)
     box_stage_pools: tuple[int, ...] = ()
+    sees_image: bool = True
     late_canvas: bool = False
     space_to_depth: int = 1
     context_depths: tuple[int, ...] = ()
@@ -458,6 +461,11 @@ def _validate(config):
     ]:
         _one_factor_a_layer(name, depths, factors)
     _validate_box_stage_pools(network)
+    if not network.sees_image and not config.extra_channels:
+        raise ConfigError(
+            "box_network.sees_image=False leaves the canvas alone: it needs a "
+            "preprocessor, whose maps are seen instead."
+        )
     if config.max_instances < 1:
         raise ConfigError(
             f"max_instances must be 1 or more, got {config.max_instances}"

@@ -210,7 +210,10 @@ class RecurrentAttention(keras.Model):
         patch = (None, *config.segmentation.patch_size, 4 + config.extra_channels)
         if self.preprocessor is not None:
             self.preprocessor.build(image)
-        self.controller.build(image, config.extra_channels)
+        if network.sees_image:
+            self.controller.build(image, config.extra_channels)
+        else:
+            self.controller.build((*image[:3], config.extra_channels))
         self.box_head.build((None, *self.grid, depth))
         self.segmentation.build(patch)
         self.scoring.build()
@@ -238,7 +241,8 @@ class RecurrentAttention(keras.Model):
         """
         if extra is None and self.preprocessor is not None:
             extra = self.maps(image).extra
-        features = self.controller.prepare(image, extra, training=training)
+        seen = (image, extra) if self.config.box_network.sees_image else (extra,)
+        features = self.controller.prepare(*seen, training=training)
         return Prepared(image, extra, features)
 
     def look(self, prepared, canvas, step=0, training=False, blocked=None):

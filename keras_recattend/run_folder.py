@@ -82,6 +82,11 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def maps(self):
+        """Maps of the pre-processing network, while a run needs them."""
+        return self.path / "maps"
+
+    @property
     def state_file(self):
         return self.path / "state" / "training.npz"
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import shutil
 import time
 
 import keras
@@ -15,6 +16,7 @@ from keras_recattend.callbacks import (
     StopOnSignal,
     Validation,
 )
+from keras_recattend.map_cache import MapCache
 from keras_recattend.memory import check_memory
 from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunError, RunFolder
@@ -28,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 EPSILON = 1e-7
 MOMENTUM = 0.9
 ENDLESS = 1_000_000
+# Most of a stage's minutes that may go into the maps of all images.
+MAPS_SHARE = 0.2
 # Before the chain is complete, an SBD would mean nothing.
 NOT_SCORED = ("preprocess", "box")
 
@@ -90,6 +94,11 @@ class Training:
         seed: of everything random.
         minutes: a budget over all stages together, or None = the stages' own steps.
         max_steps: ends every stage after so many steps, or None.
+        unchanged: the `Unchanged` training images and validation images, for the maps
+            of a pre-processing network: they are computed once and kept, where the
+            later stages look at an image more than once on average. `stream` and
+            `validation` then give "index" and "matrix" (see `map_cache`). None = the
+            network runs at every step.
         bar: whether to show a progress bar.
     """
 
@@ -101,6 +110,7 @@ class Training:
     seed: int = 0
     minutes: float | None = None
     max_steps: int | None = None
+    unchanged: list | None = None
     bar: bool = True
 
     def __post_init__(self):
@@ -123,6 +133,7 @@ class Training:
         done = state.get("done", [])
         best = state.get("best")
         shares = sum(config.stages[name].share for name in names)
+        pays = self._maps_pay(names)
         for name in names:
             if name in done:
                 _LOG.info("Stage %s is done already.", name)
@@ -130,14 +141,43 @@ class Training:
             share = config.stages[name].share / shares
             minutes = None if self.minutes is None else self.minutes * share
             at = state if state.get("stage") == name else {}
-            best = self._stage(name, minutes, at, done, best)
+            maps = self._maps(minutes) if pays and name != "preprocess" else None
+            best = self._stage(name, minutes, at, done, best, maps)
             done = [*done, name]
             # A stage that is done needs no optimiser to go on.
             self.folder.save_state(
                 self.model, None, {"done": done, "best": best, "stage": None}
             )
         self.folder.save_weights(self.model, self.folder.last_weights)
+        shutil.rmtree(self.folder.maps, ignore_errors=True)
         return best
+
+    def _maps_pay(self, names):
+        """Whether the stages see a training image more than once, on average."""
+        if self.model.preprocessor is None or self.unchanged is None:
+            return False
+        if self.minutes is not None:
+            return True  # `_maps` looks at the time it takes
+        limit = self.max_steps or ENDLESS
+        stages_ = [self.model.config.stages[n] for n in names if n != "preprocess"]
+        samples = sum(min(s.steps, limit) * s.batch_size for s in stages_)
+        return samples > self.unchanged[0].count
+
+    def _maps(self, minutes):
+        """Return ([training cache, validation cache], seconds it took), or None."""
+        began = time.monotonic()
+        seconds = None if minutes is None else 60 * minutes * MAPS_SHARE
+        caches = []
+        for name, images in zip(("train", "val"), self.unchanged, strict=True):
+            cache = MapCache(self.model, self.folder.maps, name)
+            if images.count and not cache.fill(images, seconds=seconds):
+                _LOG.info(
+                    "Foreground and angles are computed at every step: to keep those "
+                    "of all images would take too much of the stage's time."
+                )
+                return None
+            caches.append(cache)
+        return caches, time.monotonic() - began
 
     def _state(self):
         about = self.folder.load_about()
@@ -149,7 +189,7 @@ class Training:
         self.folder.load_state(self.model)
         return about
 
-    def _stage(self, name, minutes, at, done, best):
+    def _stage(self, name, minutes, at, done, best, maps=None):
         """Train one stage; return the best validation SBD so far."""
         config = self.model.config
         # Seeds differ by stage: the same images in another order.
@@ -157,14 +197,16 @@ class Training:
         objective = stages.objective(name, config, seed=seed)
         stage = objective.stage
         step = at.get("step", 0)
-        clock = Clock(
-            stage.steps, minutes, self.max_steps, step, at.get("elapsed", 0.0)
-        )
+        caches, spent = maps or (None, 0.0)
+        elapsed = at.get("elapsed", 0.0) + spent
+        clock = Clock(stage.steps, minutes, self.max_steps, step, elapsed)
         self.model.compile(make_optimizer(stage), objective=objective)
         self.model.optimizer.build(objective.variables(self.model))
         if at:
             self.folder.load_state(self.model, self.model.optimizer)
         batches = self.validation(stage.batch_size)
+        if caches:
+            batches = caches[1].join(batches)
         validation = Validation(
             self.folder,
             batches,
@@ -198,9 +240,10 @@ class Training:
         _LOG.info("Stage %s: %s, batches of %d.", name, limit, stage.batch_size)
         began = time.monotonic()
         if not clock.done:
+            stream = self.stream(stage.batch_size, step * stage.batch_size, seed)
             try:
                 self.model.fit(
-                    self.stream(stage.batch_size, step * stage.batch_size, seed),
+                    caches[0].join(stream) if caches else stream,
                     initial_epoch=at.get("epoch", 0),
                     epochs=ENDLESS,
                     steps_per_epoch=length,

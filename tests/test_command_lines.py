@@ -20,8 +20,10 @@ from datasets import catalog
 from datasets.errors import DataError
 from keras_recattend import presets
 from keras_recattend.errors import run_command
+from keras_recattend.map_cache import MapCache
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.run_folder import RunFolder
+from keras_recattend.stages import STAGES
 
 ROOT = pathlib.Path(__file__).parents[1]
 PLANTS = 6
@@ -387,3 +389,37 @@ def test_resuming_a_finished_run(run, capfd):
     history = (run / "history.csv").read_bytes()
     assert call("train", "--resume", "--run-dir", run) == 0
     assert (run / "history.csv").read_bytes() == history
+
+
+# -- a pre-processing network --------------------------------------------------------
+
+
+def test_a_preset_with_a_pre_processing_network(plants, tmp_path, monkeypatch):
+    """All five stages, the maps kept, the result masked by the foreground."""
+    options = {"steps": 5, "steps_per_epoch": 2}
+    inference = {"foreground_threshold": 1e-3, "foreground_dilation": 3}
+    config = tiny.preprocessed(options, dataset="cvppp").replace(inference=inference)
+    monkeypatch.setitem(presets.PRESETS, "maps", lambda: config)
+    kept = []
+    join = MapCache.join
+    monkeypatch.setattr(
+        MapCache,
+        "join",
+        lambda self, data: kept.append(self.folder) or join(self, data),
+    )
+    run = tmp_path / "run"
+    arguments = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", run]
+    arguments += ["--records-dir", tmp_path / "records", "--preset", "maps"]
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert call("train", *arguments, "--max-steps", 2) == 0
+    finally:
+        tf.config.run_functions_eagerly(False)
+    rows = read_csv(run / "history.csv")
+    assert [row["stage"] for row in rows] == list(STAGES)
+    assert rows[0]["val_angle_accuracy"] >= 0
+    # Training and validation images of four stages, always the same two folders.
+    assert len(kept) == 8
+    assert len(set(kept)) == 2
+    assert not (run / "maps").exists()
+    assert np.isfinite(summary_of(run)["sbd"]["mean"])

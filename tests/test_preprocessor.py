@@ -140,6 +140,28 @@ def test_every_network_sees_the_maps():
     assert model.segmentation.cnn.convolutions[0].kernel.shape[2] == 13
 
 
+@pytest.mark.parametrize("make", [paper_config, heat_config])
+def test_the_box_network_may_see_the_maps_alone(make):
+    """The paper's text: 10 channels, canvas and maps, without the image."""
+    config = make(preprocessor=NETWORK, box_network={"sees_image": False})
+    model = spread(config)
+    if make is paper_config:
+        assert model.controller.stack.convolutions[0].kernel.shape[2] == 10
+    # Patches hold the image as ever (eq. 15).
+    assert model.segmentation.cnn.convolutions[0].kernel.shape[2] == 13
+    first, second = (tf.constant(images(config, 1, seed)) for seed in (1, 2))
+    canvas = tf.zeros([1, *config.image_size])
+    maps = [model.maps(image).extra for image in (first, second)]
+
+    def center(image, extra):
+        return model.look(model.prepare(image, extra), canvas).center.numpy()
+
+    np.testing.assert_array_equal(center(first, maps[0]), center(second, maps[0]))
+    assert np.abs(center(first, maps[0]) - center(first, maps[1])).max() > 1e-4
+    with pytest.raises(ConfigError, match="sees_image=False leaves the canvas alone"):
+        make(box_network={"sees_image": False})
+
+
 def test_no_gradient_reaches_it_from_the_other_networks():
     model = spread(heat_config(preprocessor=NETWORK))
     image = tf.constant(images(model.config, 1))

@@ -268,3 +268,40 @@ print("done")
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr[-2000:]
+
+
+def test_places_say_which_image_it_was_and_how_it_was_moved(tiny_records):
+    """The sample is image `index`, each pixel fetched through the matrix."""
+    flips = Augmentation(flip_horizontal=True, flip_vertical=True, min_visible=0.0)
+    still = take(validation_batches(tiny_records, tiny_records.ids, SIZE, 5, 1), 7)
+    for batch in take(stream(tiny_records, flips, with_places=True), 20):
+        assert set(batch) == {*KEYS, "index", "matrix"}
+        source = still[batch["index"][0]]
+        matrix = batch["matrix"][0]
+        for y, x in np.ndindex(SIZE):
+            sy, sx = np.round(matrix @ [y, x, 1]).astype(int)
+            # The flip decides which of two objects of equal area comes first.
+            assert (batch["labels"][0, y, x] > 0) == (source["labels"][0, sy, sx] > 0)
+            np.testing.assert_allclose(
+                batch["image"][0, y, x], source["image"][0, sy, sx], atol=1e-5
+            )
+
+
+def test_places_change_nothing_else(tiny_records):
+    plain = take(stream(tiny_records), 8)
+    placed = take(stream(tiny_records, with_places=True), 8)
+    for left, right in zip(plain, placed, strict=True):
+        same(left, right)
+    start = take(stream(tiny_records, start=5, with_places=True), 3)
+    for left, right in zip(placed[5:], start, strict=True):
+        np.testing.assert_array_equal(left["index"], right["index"])
+        np.testing.assert_array_equal(left["matrix"], right["matrix"])
+
+
+def test_places_of_unchanged_batches(tiny_records):
+    ids = tiny_records.ids
+    batches = take(
+        validation_batches(tiny_records, ids, SIZE, 5, 3, with_places=True), 3
+    )
+    assert np.concatenate([b["index"] for b in batches]).tolist() == list(range(7))
+    assert set(batches[0]) == {*KEYS, "index"}

@@ -1,0 +1,152 @@
+"""Maps of the pre-processing network, computed once an image and kept on disk.
+
+Once its stage is over the network stays as it is, and so does what it says of an image.
+Later stages read that, warped as the image is, instead of running it at every step.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import time
+import typing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from keras_recattend.map_warp import warp_maps
+
+__all__ = ["MapCache", "Unchanged", "network_fingerprint"]
+
+_LOG = logging.getLogger(__name__)
+
+# Probabilities are kept in 8 bits: a rounding of 1/510 at most.
+LEVELS = 255
+# Images that say how long all will take: the first ones include building the graph.
+TRIAL = 3
+
+
+class Unchanged(typing.NamedTuple):
+    """The images of a split as they are, but for their size.
+
+    Attributes:
+        count: how many.
+        batches: `batches(batch_size)` returns finite batches with "image" and "index",
+            the image's number in the split.
+    """
+
+    count: int
+    batches: typing.Callable
+
+
+class MapCache:
+    """The maps of one split: a PNG for each image, channels one below the other.
+
+    Args:
+        model: a `RecurrentAttention` with a pre-processing network.
+        folder: made where it is missing; whatever the network said before is removed.
+        name: of the split.
+    """
+
+    def __init__(self, model, folder, name):
+        config = model.config
+        self._shape = (*config.image_size, config.extra_channels)
+        folder = Path(folder)
+        self.folder = folder / f"{name}-{network_fingerprint(model.preprocessor)}"
+        for old in folder.glob(f"{name}-*"):
+            if old != self.folder:
+                shutil.rmtree(old)
+        self._maps = tf.function(
+            lambda image: model.maps(image).extra,
+            input_signature=[tf.TensorSpec([None, *config.image_size, 3], tf.float32)],
+        )
+
+    @property
+    def complete(self):
+        """Whether the maps of all images are there."""
+        return self._mark.exists()
+
+    def fill(self, unchanged, batch_size=8, seconds=None):
+        """Compute the maps that are missing.
+
+        Args:
+            unchanged: an `Unchanged`.
+            seconds: give up as soon as it would take longer, or None.
+
+        Returns:
+            Whether all are there.
+        """
+        if self.complete:
+            return True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        began, done = time.monotonic(), 0
+        for number, batch in enumerate(unchanged.batches(batch_size)):
+            self._write(batch["image"], batch["index"].numpy())
+            done += len(batch["index"])
+            spent = time.monotonic() - began
+            if seconds is None or number < TRIAL:
+                continue
+            if spent / done * unchanged.count > seconds:
+                return False
+        self._mark.touch()
+        _LOG.info("Foreground and angles of %d images are kept.", done)
+        return True
+
+    def join(self, dataset):
+        """Add "extra" to batches with "index", warped where they have a "matrix"."""
+
+        def add(batch):
+            batch = dict(batch)
+            extra = tf.map_fn(
+                self._read,
+                batch.pop("index"),
+                fn_output_signature=tf.TensorSpec(self._shape, tf.uint8),
+            )
+            extra = tf.cast(extra, tf.float32) / LEVELS
+            if "matrix" in batch:
+                extra = warp_maps(extra, batch.pop("matrix"))
+            return batch | {"extra": extra}
+
+        return dataset.map(add, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+    @property
+    def _mark(self):
+        return self.folder / "complete"
+
+    def _path(self, index):
+        return self.folder / f"{index:08d}.png"
+
+    def _write(self, image, indices):
+        """Write the maps of a batch's images, those that are missing."""
+        missing = [i for i, n in enumerate(indices) if not self._path(n).exists()]
+        if not missing:
+            return
+        extra = self._maps(tf.gather(image, missing)).numpy()
+        for i, maps in zip(missing, extra, strict=True):
+            height, width, channels = maps.shape
+            levels = np.uint8(np.round(LEVELS * maps)).transpose(2, 0, 1)
+            path = self._path(indices[i])
+            done, data = cv2.imencode(".png", levels.reshape(channels * height, width))
+            if not done:
+                raise OSError(f"{path} could not be encoded as PNG.")
+            temporary = path.with_name("writing." + path.name)
+            temporary.write_bytes(data.tobytes())
+            os.replace(temporary, path)
+
+    def _read(self, index):
+        """The maps of an image, uint8 [H, W, E]; TensorFlow's own, without Python."""
+        height, width, channels = self._shape
+        number = tf.strings.as_string(index, width=8, fill="0")
+        path = tf.strings.join([str(self.folder) + os.sep, number, ".png"])
+        levels = tf.io.decode_png(tf.io.read_file(path), 1)
+        return tf.transpose(tf.reshape(levels, [channels, height, width]), [1, 2, 0])
+
+
+def network_fingerprint(network):
+    """Return a name for what the network's weights are."""
+    digest = hashlib.sha256()
+    for variable in network.weights:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()[:12]

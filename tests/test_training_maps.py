@@ -1,0 +1,105 @@
+"""Runs with a pre-processing network: trained first, then asked once an image."""
+
+import csv
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from keras_recattend.map_cache import Unchanged
+from keras_recattend.model import RecurrentAttention
+from keras_recattend.run_folder import RunFolder
+from keras_recattend.stages.objective import Objective
+from keras_recattend.training import Training, seed_everything
+
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the .*run_functions_eager")
+
+IMAGES = 3
+NAMES = ["preprocess", "box"]
+
+
+def pictures():
+    images, labels = zip(*(tiny.ellipses(i, 2) for i in range(IMAGES)), strict=True)
+    return np.stack(images).astype(np.float32) / 255, np.stack(labels)
+
+
+def stream(batch_size, start, seed):
+    """The images in turn, every other one flipped to the left."""
+    images, labels = pictures()
+    whole = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+    flipped = np.array([[1, 0, 0], [0, -1, tiny.SIZE[1] - 1]], np.float32)
+
+    def sample(number):
+        index = number % IMAGES
+        flip = number % 2 > 0
+        return {
+            "image": tf.reverse(images[index], [1]) if flip else images[index],
+            "labels": tf.reverse(labels[index], [1]) if flip else labels[index],
+            "index": np.int64(index),
+            "matrix": flipped if flip else whole,
+        }
+
+    numbers = range(start, start + 40 * batch_size)
+    samples = [sample(n) for n in numbers]
+    whole = {k: np.stack([s[k] for s in samples]) for k in samples[0]}
+    return tf.data.Dataset.from_tensor_slices(whole).batch(batch_size)
+
+
+def validation(batch_size):
+    images, labels = pictures()
+    whole = {"image": images, "labels": labels, "index": np.arange(IMAGES)}
+    return tf.data.Dataset.from_tensor_slices(whole).batch(batch_size)
+
+
+def run(folder, monkeypatch, steps=3, **options):
+    """Train two stages; return (model, whether each stage's batches had maps)."""
+    seen = {}
+    call = Objective.__call__
+
+    def spying(self, model, batch, step, training):
+        seen.setdefault(self.name, set()).add("extra" in batch)
+        return call(self, model, batch, step, training)
+
+    monkeypatch.setattr(Objective, "__call__", spying)
+    stage = {"steps": steps, "steps_per_epoch": steps}
+    config = tiny.preprocessed(stage, NAMES)
+    folder = RunFolder(folder)
+    folder.create(config)
+    seed_everything(0)
+    model = RecurrentAttention(config)
+    training = Training(model, folder, stream, validation, [], bar=False, **options)
+    training.run()
+    return model, folder, seen
+
+
+@pytest.fixture
+def known():
+    return [Unchanged(IMAGES, validation), Unchanged(IMAGES, validation)]
+
+
+def test_later_stages_read_the_maps_that_are_kept(tmp_path, monkeypatch, known):
+    _, folder, seen = run(tmp_path / "kept", monkeypatch, unchanged=known)
+    assert seen == {"preprocess": {False}, "box": {True}}
+    # Gone with the end of the run.
+    assert not folder.maps.exists()
+    # Without the images as they are, the network runs at every step, to the same end.
+    _, anew, seen = run(tmp_path / "anew", monkeypatch)
+    assert seen == {"preprocess": {False}, "box": {False}}
+    losses = []
+    for f in (folder, anew):
+        with open(f.history_file) as file:
+            rows = list(csv.DictReader(file))
+        assert [row["stage"] for row in rows] == NAMES
+        assert rows[0]["angle_accuracy"]
+        assert rows[0]["val_foreground_iou"]
+        losses.append([float(row["loss"]) for row in rows])
+    # Maps of a flipped image are not exactly the flipped maps.
+    np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=1e-6)
+    np.testing.assert_allclose(losses[0][1], losses[1][1], rtol=0.05)
+
+
+def test_few_steps_are_not_worth_keeping_the_maps(tmp_path, monkeypatch, known):
+    """One step of two images, of three: each is seen less than once."""
+    _, _, seen = run(tmp_path / "few", monkeypatch, max_steps=1, unchanged=known)
+    assert seen["box"] == {False}
