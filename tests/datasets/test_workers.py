@@ -1,7 +1,8 @@
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -106,16 +107,23 @@ if __name__ == "__main__":
     list(workers.in_order(job, range(1000), 2))
 """
     )
-    with subprocess.Popen(
+    running = subprocess.Popen(
         [sys.executable, program],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stdout.readline() == "working\n"
+        start_new_session=True,
+    )
+    try:
+        assert os.read(running.stdout.fileno(), 7) == b"working"
         running.kill()
         # The output ends when the last process has closed it.
-        reader = threading.Thread(target=running.stdout.read, daemon=True)
-        reader.start()
-        reader.join(timeout=20)
-        assert not reader.is_alive()
+        os.set_blocking(running.stdout.fileno(), False)
+        deadline = time.monotonic() + 20
+        while running.stdout.read() != b"" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert time.monotonic() < deadline
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        running.stdout.close()
