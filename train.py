@@ -14,7 +14,6 @@ import argparse
 import datetime
 import logging
 import sys
-from functools import partial
 from pathlib import Path
 
 from keras_recattend.errors import (
@@ -67,10 +66,10 @@ def parse(arguments=None):
 def main():
     options = parse()
     quiet_tensorflow()
-    from datasets import catalog, pipeline, records, splits
+    from datasets import catalog, splits
+    from datasets.feed import Feed
     from keras_recattend import presets
     from keras_recattend.history import plot_history
-    from keras_recattend.map_cache import Unchanged
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
     from keras_recattend.run_folder import RunFolder, find_weights
@@ -116,46 +115,22 @@ def main():
     _LOG.info("%s parameters.", f"{model.count_params():,}")
     if options.init and not options.resume:
         start_from(model, options.init)
-    places = {"with_places": config.preprocessor is not None}
-    stream = partial(
-        pipeline.training_stream,
-        manifest,
-        split["train"],
-        config.image_size,
-        config.max_instances,
-        config.augmentation,
-        **places,
-    )
-    unchanged = [
-        Unchanged(
-            len(split[name]),
-            partial(
-                pipeline.validation_batches,
-                manifest,
-                split[name],
-                config.image_size,
-                config.max_instances,
-                **places,
-            ),
-        )
-        for name in ("train", "val")
-    ]
-    examples = list(records.examples(manifest, split["val"]))
+    feed = Feed(manifest, split, config)
     training = Training(
         model,
         folder,
-        lambda batch_size, start, seed: stream(batch_size, seed=seed, start=start),
-        unchanged[1].batches,
-        examples,
+        feed.stream,
+        feed.validation,
+        feed.examples,
         seed=options.seed,
         minutes=options.minutes,
         max_steps=options.max_steps,
-        unchanged=unchanged,
+        unchanged=feed.splits,
         bar=sys.stderr.isatty() and not options.quiet,
     )
     training.run(names, options.resume)
     folder.load_weights(model)
-    evaluate_run(model, examples, folder.path, split="val")
+    evaluate_run(model, feed.examples, folder.path, split="val")
     plot_history(folder.history_file, folder.path / "history.png")
 
 

@@ -1,0 +1,68 @@
+"""What a training reads of a data set: batches of one split, images of the other."""
+
+from functools import partial
+
+from datasets import pipeline, records
+from datasets.manifest import Manifest
+from datasets.splits import Split
+from keras_recattend.config import Config
+from keras_recattend.map_cache import Unchanged
+
+__all__ = ["Feed"]
+
+
+class Feed:
+    """Batches and examples of some records, as a `Config` wants them.
+
+    Args:
+        manifest: of the records.
+        split: names of the images that train and validate.
+        config: its sizes, augmentation, and whether it has a pre-processing network,
+            whose kept maps are warped with the images.
+
+    Attributes:
+        examples: the validation images at their original size.
+    """
+
+    def __init__(self, manifest: Manifest, split: Split, config: Config):
+        self._manifest = manifest
+        self._split = split
+        self._augmentation = config.augmentation
+        self._sizes = (config.image_size, config.max_instances)
+        self._with_places = config.preprocessor is not None
+        self.examples = list(records.examples(manifest, split["val"]))
+
+    def stream(self, batch_size: int, start: int, seed: int):
+        """Return endless training batches from sample `start` on."""
+        return pipeline.training_stream(
+            self._manifest,
+            self._split["train"],
+            *self._sizes,
+            self._augmentation,
+            batch_size,
+            seed=seed,
+            start=start,
+            with_places=self._with_places,
+        )
+
+    def unchanged(self, name: str, batch_size: int):
+        """Return the images of split `name` once, changed in size alone."""
+        return pipeline.validation_batches(
+            self._manifest,
+            self._split[name],
+            *self._sizes,
+            batch_size,
+            with_places=self._with_places,
+        )
+
+    def validation(self, batch_size: int):
+        """Return finite validation batches."""
+        return self.unchanged("val", batch_size)
+
+    @property
+    def splits(self) -> list[Unchanged]:
+        """Both splits as `MapCache` reads them: training, then validation."""
+        return [
+            Unchanged(len(self._split[name]), partial(self.unchanged, name))
+            for name in ("train", "val")
+        ]

@@ -1,0 +1,69 @@
+"""What a training reads: batches of one split, images of the other."""
+
+import itertools
+
+import numpy as np
+import pytest
+from tiny_plants import blocks, picture
+
+from datasets.feed import Feed
+from keras_recattend import presets
+from keras_recattend.config import Augmentation
+
+
+@pytest.fixture(scope="module")
+def config():
+    # Without augmentation, so that a batch shows which image it came from. The trunk
+    # is not built: only sizes count here.
+    return presets.get("leaves").replace(
+        image_size=(20, 16),
+        max_instances=5,
+        augmentation=Augmentation(),
+        box_network={"pools": (1,) * 5, "context_depths": ()},
+    )
+
+
+@pytest.fixture
+def split(tiny_records):
+    names = tiny_records.ids
+    return {"train": names[:5], "val": names[5:], "test": [], "all": names}
+
+
+@pytest.fixture
+def feed(tiny_records, split, config):
+    return Feed(tiny_records, split, config)
+
+
+def which(batch):
+    """Numbers of the images in an unchanged batch."""
+    pictures = [picture(blocks(count=i % 4), i) / 255 for i in range(7)]
+    return [
+        int(np.argmin([np.abs(image - p).max() for p in pictures]))
+        for image in batch["image"]
+    ]
+
+
+def test_batches_come_from_the_training_split_alone(feed):
+    batches = itertools.islice(feed.stream(5, 0, 3).as_numpy_iterator(), 4)
+    assert all(sorted(which(batch)) == [0, 1, 2, 3, 4] for batch in batches)
+
+
+def test_a_stream_goes_on_where_it_was(feed):
+    def first(start):
+        return next(feed.stream(2, start, 3).as_numpy_iterator())
+
+    whole = list(itertools.islice(feed.stream(2, 0, 3).as_numpy_iterator(), 3))
+    np.testing.assert_array_equal(first(4)["image"], whole[2]["image"])
+
+
+def test_validation_shows_its_own_images_once(feed):
+    (batch,) = feed.validation(8).as_numpy_iterator()
+    assert which(batch) == [5, 6]
+    assert [example.name for example in feed.examples] == ["image5", "image6"]
+
+
+def test_both_splits_for_the_maps(feed):
+    train, val = feed.splits
+    assert (train.count, val.count) == (5, 2)
+    (batch,) = train.batches(8).as_numpy_iterator()
+    assert which(batch) == [0, 1, 2, 3, 4]
