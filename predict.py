@@ -42,24 +42,24 @@ def parse(arguments=None):
     )
     parser.add_argument("--coco", metavar="FILE", help="write COCO json, too")
     parser.add_argument(
-        "--batch-size", type=_at_least(1), default=8, metavar="N", help="default: 8"
+        "--batch-size", type=_number(int, 1), default=8, metavar="N", help="default: 8"
     )
     parser.add_argument(
         "--overlay-size",
-        type=_at_least(16),
+        type=_number(int, 16),
         default=1600,
         metavar="N",
         help="longest side of an overlay in pixels; default: 1600",
     )
     parser.add_argument(
         "--score-threshold",
-        type=_share,
+        type=_number(float, 0, 1),
         metavar="X",
         help="0 to 1: stop below this score; default: as the weights were tuned",
     )
     parser.add_argument(
         "--min-area",
-        type=_at_least(0),
+        type=_number(int, 0),
         metavar="N",
         help="drop objects of fewer pixels; default: as the weights were tuned",
     )
@@ -117,22 +117,15 @@ def _finish(outcome, out):
         sys.exit(1)
 
 
-def _at_least(least):
+def _number(kind, least, most=float("inf")):
     def number(text):
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{value} is not from {least} to {most}")
         return value
 
-    number.__name__ = f"whole number from {least}"
+    number.__name__ = kind.__name__  # what argparse calls text that is no number
     return number
-
-
-def _share(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value} is not from 0 to 1")
-    return value
 
 
 if __name__ == "__main__":

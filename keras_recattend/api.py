@@ -9,8 +9,8 @@ from keras_recattend.image_files import as_rgb, read_image
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.prediction import Predictor
-from keras_recattend.predictions import encoded_png, picture_of
 from keras_recattend.regions import regions_of
+from keras_recattend.result_pictures import encoded_png, picture_of
 from keras_recattend.run_folder import find_weights
 
 __all__ = ["Result", "Segmenter", "load"]

@@ -17,7 +17,7 @@ SUFFIXES = (
     *(".ppm", ".pgm"),
 )
 # No others are tried: some of Pillow's readers start other programs (EPS).
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "WEBP", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 EXPECTED = "PNG, JPEG, TIFF, BMP, WebP, GIF or PPM"
 # Pillow's own limit. Above it, a file of a few kB may be made to fill the memory.
 MOST_PIXELS = 178_956_970

@@ -9,30 +9,26 @@ import io
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
-from PIL import Image
-
 from keras_recattend.errors import UserError
 from keras_recattend.input_files import readable
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.regions import Region, regions_of
-from keras_recattend.visualize import MIN_HEIGHT, overlay
+from keras_recattend.result_pictures import (
+    encoded_png,
+    picture_of,
+    png_of_labels,
+    thumbnail_of,
+)
 
 __all__ = [
     "OutputError",
     "PredictionFolder",
     "Record",
-    "encoded_png",
-    "picture_of",
-    "png_of_labels",
     "settings_of",
     "writing_to",
 ]
 
 FORMAT = 1
-THUMBNAIL = 160  # pixels, the longest side
-MOST_BYTES = 12_000  # of a thumbnail
 TABLES = ("counts.csv", "objects.csv", "report.html")
 FOLDERS = ("labels", "overlays", "records")
 COUNTS = ("file", "name", "count", "mean_score", "status", "message")
@@ -236,7 +232,7 @@ class PredictionFolder:
             width=image.shape[1],
             labels_sha256=hashlib.sha256(labels).hexdigest(),
             regions=regions_of(found.labels, found.scores),
-            thumbnail=base64.b64encode(_thumbnail(picture)).decode(),
+            thumbnail=base64.b64encode(thumbnail_of(picture)).decode(),
         )
         with writing_to(self.path):
             write_atomically(self.overlay_file(name), encoded_png(picture))
@@ -324,54 +320,6 @@ def settings_of(config, weights_file, weights, overlay_size):
         "inference": inference,
         "overlay_size": overlay_size,
     }
-
-
-def png_of_labels(labels):
-    """Return an index PNG: grey, 8 bits up to 255 objects, else 16."""
-    values = np.asarray(labels, np.uint8 if labels.max() < 256 else np.uint16)
-    done, data = cv2.imencode(".png", values)
-    if not done:
-        raise OSError("A label map could not be encoded as PNG.")
-    return data.tobytes()
-
-
-def picture_of(image, labels, longest):
-    """Return the overlay of an image, reduced to `longest` pixels on its longer side.
-
-    Small images are enlarged by a whole factor as `visualize.overlay` does, but not
-    beyond `longest` either.
-
-    Args:
-        image: uint8 [H, W, 3]. labels: [H, W].
-    """
-    height, width = labels.shape
-    scale = longest / max(height, width)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        height, width = labels.shape
-    factor = max(1, min(-(-MIN_HEIGHT // height), longest // max(height, width)))
-    return overlay(image, labels, min_height=factor * height)
-
-
-def _thumbnail(picture):
-    """A JPEG of at most `MOST_BYTES` bytes: what is too detailed loses quality."""
-    image = Image.fromarray(picture)
-    image.thumbnail((THUMBNAIL, THUMBNAIL), reducing_gap=3.0)
-    for quality in (80, 60, 40, 20, 1):
-        data = io.BytesIO()
-        image.save(data, "JPEG", quality=quality)
-        if data.tell() <= MOST_BYTES:
-            break
-    return data.getvalue()
-
-
-def encoded_png(picture):
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise OSError("An overlay could not be encoded as PNG.")
-    return data.tobytes()
 
 
 def _csv(columns, rows):
