@@ -237,7 +237,12 @@ class PredictionFolder:
         with writing_to(self.path):
             write_atomically(self.overlay_file(name), encoded_png(picture))
             write_atomically(self.labels_file(name), labels)
-            write_atomically(self.record_file(name), record.to_json())
+            try:
+                write_atomically(self.record_file(name), record.to_json())
+            except OSError:
+                # Without a record it would pass for somebody's own work.
+                self.labels_file(name).unlink(missing_ok=True)
+                raise
         return record
 
     def write_tables(self, records, failures):
