@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tiny
+import tiny_run
 from PIL import Image
 from stub_predictor import Stub, picture
 
@@ -15,7 +16,6 @@ from keras_recattend.api import Segmenter
 from keras_recattend.config import ConfigError
 from keras_recattend.errors import UserError
 from keras_recattend.image_files import ImageError
-from keras_recattend.model import RecurrentAttention
 from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunFolder
 
@@ -23,12 +23,7 @@ from keras_recattend.run_folder import RunFolder
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run folder with weights, and its model."""
-    folder = RunFolder(tmp_path_factory.mktemp("pretrained") / "leaves")
-    folder.create(tiny.config())
-    model = RecurrentAttention(tiny.config())
-    model.scoring.bias.assign([5.0])  # untrained, but it finds something
-    folder.save_weights(model, folder.best_weights)
-    return folder, model
+    return tiny_run.make(tmp_path_factory.mktemp("pretrained") / "leaves")
 
 
 @pytest.fixture

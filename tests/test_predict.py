@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import tiny_run
 from PIL import Image
 
 import keras_recattend
@@ -26,12 +27,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run folder of a network that always finds something."""
-    folder = RunFolder(tmp_path_factory.mktemp("runs") / "run")
-    folder.create(tiny.config())
-    model = RecurrentAttention(tiny.config())
-    model.scoring.bias.assign([5.0])
-    folder.save_weights(model, folder.last_weights)
-    return folder.path
+    return tiny_run.make(tmp_path_factory.mktemp("runs") / "run")[0].path
 
 
 @pytest.fixture
@@ -260,7 +256,7 @@ def test_weights_of_another_version(run, photos, tmp_path, call):
 def test_weights_of_another_network(run, photos, tmp_path, call):
     other = RunFolder(tmp_path / "other")
     other.create(tiny.config(normalization="group"))
-    (other.path / "last.weights.h5").write_bytes((run / "last.weights.h5").read_bytes())
+    (other.path / "best.weights.h5").write_bytes((run / "best.weights.h5").read_bytes())
     code, text = call(photos, "--weights", other.path, "--out", tmp_path / "out")
     assert code == 2
     assert "does not fit" in text
