@@ -1,6 +1,6 @@
 """Outline and count the objects in your own pictures.
 
-    python predict.py photo.jpg --weights leaves --out results
+    python predict.py photo.jpg --weights runs/demo --out results
     python predict.py photos/ --recursive --weights runs/a1 --out results
     python predict.py "photos/*_rgb.png" --weights runs/a1 --out results --coco all.json
 

@@ -27,7 +27,7 @@ def load(weights, batch_size=8, **inference):
         ConfigError: an unknown name of an option.
 
     Example:
-        >>> model = keras_recattend.load("leaves")
+        >>> model = keras_recattend.load("runs/demo")
         >>> result = model.segment("plant.jpg")
         >>> result.count, result.labels, result.scores, result.boxes
         >>> result.plot("overlay.png")

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from keras_recattend.errors import UserError
+from keras_recattend.image_files import ImageError, read_index
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.regions import regions_of
 
@@ -87,12 +88,12 @@ def write_coco(folder, records, path):
 
 
 def _labels(path, record):
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if labels is None or labels.shape != (record.height, record.width):
-        raise UserError(
-            f"{path} is no index PNG of {record.width} x {record.height} pixels (any "
-            "more); expected one channel with the object's number as pixel value. Save "
-            "it so, or delete it and run again."
+    labels = read_index(path)
+    if labels.shape != (record.height, record.width):
+        raise ImageError(
+            f"{path} has {labels.shape[1]} x {labels.shape[0]} pixels, its picture "
+            f"{record.width} x {record.height}. Save it at that size, or delete it and "
+            "run again."
         )
     return labels
 

@@ -31,7 +31,7 @@ table { border-collapse: collapse; width: 100%; }
 caption { text-align: left; padding: 0.5rem 0; }
 th, td { border-bottom: 1px solid #8886; padding: 0.4rem 0.6rem; text-align: left;
   overflow-wrap: anywhere; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.number { text-align: right !important; font-variant-numeric: tabular-nums; }
 th button { all: unset; cursor: pointer; font-weight: bold; }
 th button:focus-visible { outline: 2px solid; }
 th[aria-sort="ascending"] button::after { content: " \\25B2"; }
@@ -149,7 +149,7 @@ def _heading(column, name, kind):
     if kind is None:
         return f'<th scope="col">{name}</th>'
     return (
-        f'<th scope="col" data-column="{column}" data-kind="{kind}">'
+        f'<th scope="col" class="{kind}" data-column="{column}" data-kind="{kind}">'
         f'<button type="button">{name}</button></th>'
     )
 
@@ -158,7 +158,8 @@ def _row(record, with_thumbnail):
     link = _text("overlays/" + urllib.parse.quote(_plain(f"{record.name}.png")))
     shown = "overlay"
     if with_thumbnail:
-        what = f"{record.file}: {record.count} objects outlined"
+        objects = "object" if record.count == 1 else "objects"
+        what = f"{record.file}: {record.count} {objects} outlined"
         shown = (
             f'<img alt="{_text(what)}" src="data:image/jpeg;base64,{record.thumbnail}">'
         )
@@ -201,7 +202,7 @@ def _histogram(counts):
     bars, words = [], []
     for i, (least, greatest, pictures) in enumerate(bins):
         name = str(least) if least == greatest else f"{least}-{greatest}"
-        words.append(f"{name} objects: {pictures} pictures")
+        words.append(f"{name}: {pictures}")
         tall = BAR_HEIGHT * pictures / most
         x, middle = i * (BAR_WIDTH + 14) + 7, i * (BAR_WIDTH + 14) + 20
         y = 16 + BAR_HEIGHT - tall
@@ -222,6 +223,6 @@ def _histogram(counts):
         "<h2>Objects a picture</h2>\n"
         f'<svg role="img" aria-labelledby="histogram-text" width="{width}" '
         f'height="{height}" viewBox="0 0 {width} {height}" style="max-width: 100%">'
-        f'<title id="histogram-text">Histogram of counts. {"; ".join(words)}.</title>'
+        f'<title id="histogram-text">Pictures by number of objects. {"; ".join(words)}.</title>'
         f"{''.join(bars)}</svg>"
     )

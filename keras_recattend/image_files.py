@@ -9,7 +9,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_recattend.errors import UserError
 
-__all__ = ["MOST_PIXELS", "SUFFIXES", "ImageError", "as_rgb", "read_image"]
+__all__ = [
+    "MOST_PIXELS",
+    "SUFFIXES",
+    "ImageError",
+    "as_rgb",
+    "read_image",
+    "read_index",
+]
 
 # What a folder is searched for.
 SUFFIXES = (
@@ -59,6 +66,28 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
             # By way of RGBA: Pillow warns about transparent palettes otherwise.
             image = image.convert("RGBA")
         return np.array(image.convert("RGB"))
+
+
+def read_index(path: str | os.PathLike) -> np.ndarray:
+    """Read a label map: the pixel values of one channel, or indices of a palette.
+
+    Args:
+        path: a PNG or TIFF of 8 or 16 bits.
+
+    Returns:
+        Integers [H, W].
+
+    Raises:
+        ImageError: the file cannot be read, or holds colours.
+    """
+    with _opened(path) as file:
+        file.load()
+        if file.mode not in ("L", "P", *SIXTEEN_BITS):
+            raise ImageError(
+                f"{path} is no index image (its mode is {file.mode}); expected one "
+                "channel with the object's number as pixel value. Save it so."
+            )
+        return np.array(file)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

@@ -117,11 +117,26 @@ def test_a_corrected_label_map_goes_in_corrected(export, tmp_path):
     assert "score" not in annotation
 
 
-@pytest.mark.parametrize("image", [Image.new("RGB", (20, 14)), Image.new("L", (5, 5))])
-def test_a_label_map_that_is_none_any_more(export, tmp_path, image):
+def test_a_palette_that_an_editor_saved_is_read_as_indices(export, tmp_path):
+    export()
+    corrected = Image.fromarray(LABELS.astype(np.uint8))
+    corrected.putpalette([v for k in range(256) for v in (k, 255 - k, k * 7 % 256)])
+    corrected.save(tmp_path / "out" / "labels" / "b.png")
+    data = export(again=True)
+    assert [a["area"] for a in data["annotations"][5:]] == [18, 24, 7, 1, 12]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (Image.new("RGB", (20, 14)), r"b\.png is no index image"),
+        (Image.new("L", (5, 6)), r"b\.png has 5 x 6 pixels, its picture 20 x 14"),
+    ],
+)
+def test_a_label_map_that_is_none_any_more(export, tmp_path, image, words):
     export()
     image.save(tmp_path / "out" / "labels" / "b.png")
-    with pytest.raises(UserError, match=r"b\.png is no index PNG of 20 x 14"):
+    with pytest.raises(UserError, match=words):
         export(again=True)
 
 
