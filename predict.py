@@ -69,7 +69,7 @@ def parse(arguments=None):
 def main():
     options = parse()
     from keras_recattend import coco, predict_files, predictions
-    from keras_recattend.input_files import find_images
+    from keras_recattend.input_files import find_images, source_of
     from keras_recattend.run_folder import find_weights
 
     # All that can be wrong is told before TensorFlow is loaded.
@@ -95,7 +95,7 @@ def main():
     settings = predictions.settings_of(
         segmenter.model.config, segmenter.weights, options.weights, options.overlay_size
     )
-    folder.prepare(settings, [file.resolve() for file in files], options.overwrite)
+    folder.prepare(settings, map(source_of, files), options.overwrite)
     outcome = predict_files.predict_files(
         segmenter.predictor,
         folder,
@@ -111,6 +111,10 @@ def main():
 
 def _finish(outcome, out):
     _LOG.info("%s. Open %s", outcome, out / "report.html")
+    if outcome.failures:
+        names = [file for file, _ in outcome.failures]
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        _LOG.info("Failed (reasons: counts.csv): %s%s", ", ".join(names[:10]), more)
     if not outcome.done:
         raise UserError(f"No picture could be read; see {out / 'counts.csv'}.")
     if outcome.failures or outcome.kept:

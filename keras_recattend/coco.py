@@ -8,6 +8,7 @@ import numpy as np
 from keras_recattend.errors import UserError
 from keras_recattend.image_files import ImageError, read_index
 from keras_recattend.metrics.report import write_atomically
+from keras_recattend.predictions import writing_to
 from keras_recattend.regions import regions_of
 
 __all__ = ["check_free", "write_coco"]
@@ -19,12 +20,13 @@ START = json.dumps({"info": {"description": DESCRIPTION}}).encode()[:-2]
 
 def check_free(path):
     """Raise UserError where the path holds something else than an earlier export."""
-    if path.is_dir():
-        raise UserError(f"--coco {path} is a folder; name a file.")
-    if not path.exists():
-        return
-    with open(path, "rb") as file:
-        ours = file.read(len(START)) == START
+    with writing_to(path):
+        if path.is_dir():
+            raise UserError(f"--coco {path} is a folder; name a file.")
+        if not path.exists():
+            return
+        with open(path, "rb") as file:
+            ours = file.read(len(START)) == START
     if not ours:
         raise UserError(
             f"{path} exists and predict.py did not write it. Name another file with "

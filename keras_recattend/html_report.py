@@ -223,6 +223,7 @@ def _histogram(counts):
         "<h2>Objects a picture</h2>\n"
         f'<svg role="img" aria-labelledby="histogram-text" width="{width}" '
         f'height="{height}" viewBox="0 0 {width} {height}" style="max-width: 100%">'
-        f'<title id="histogram-text">Pictures by number of objects. {"; ".join(words)}.</title>'
+        '<title id="histogram-text">Pictures by number of objects. '
+        f"{'; '.join(words)}.</title>"
         f"{''.join(bars)}</svg>"
     )

@@ -129,6 +129,8 @@ def _opened(path):
         raise ImageError(f"{path} does not exist.")
     if os.path.isdir(path):
         raise ImageError(f"{path} is a folder; expected a picture.")
+    if not os.path.isfile(path):
+        raise ImageError(f"{path} is no ordinary file; expected a picture.")
     if os.path.getsize(path) == 0:
         raise ImageError(f"{path} is empty (0 bytes). Copy or download it again.")
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keras_recattend.image_files import SUFFIXES
 
-__all__ = ["find_images", "readable", "result_names"]
+__all__ = ["find_images", "readable", "result_names", "source_of"]
 
 # File systems allow 255 bytes; room for a suffix and a temporary name.
 LONGEST_NAME = 180
@@ -30,13 +30,13 @@ def find_images(
         The files, each once, in the order given; and (path, message) for every path
         that led to none.
     """
-    without = {Path(folder).resolve() for folder in without}
+    without = {source_of(folder) for folder in without}
     files, problems = {}, []
     for path in paths:
         found, problem = _expand(path, recursive, without)
         # The same file by two ways is one picture.
         for file in found:
-            files.setdefault(file.resolve(), file)
+            files.setdefault(source_of(file), file)
         if problem:
             problems.append((readable(path), problem))
     return list(files.values()), problems
@@ -51,18 +51,24 @@ def result_names(files: Sequence[Path], taken: dict[Path, str]) -> list[str]:
 
     Args:
         files: the pictures.
-        taken: names of earlier results by the resolved path of their picture.
+        taken: names of earlier results by the `source_of` their picture.
     """
     used = {name.lower() for name in taken.values()}
     names = []
     for file in files:
-        source = file.resolve()
+        source = source_of(file)
         name = taken.get(source)
         if name is None:
             name = next(n for n in _candidates(source) if n.lower() not in used)
         used.add(name.lower())
         names.append(name)
     return names
+
+
+def source_of(path) -> Path:
+    """Return the whole path without links: one for each file on the disk."""
+    # Path.resolve raises where links go round in a circle.
+    return Path(os.path.realpath(path))
 
 
 def readable(path) -> str:
@@ -87,11 +93,11 @@ def _expand(path, recursive, without):
         return [], f"{readable(path)} does not exist."
     found = []
     for match in map(Path, sorted(glob.glob(path, recursive=True))):
-        if match.is_dir() and not recursive:
+        if os.path.isdir(match) and not recursive:
             continue
-        if match.is_dir():
+        if os.path.isdir(match):
             found += _in_folder(match, recursive, without)
-        elif _is_picture(match) and match.resolve().parent not in without:
+        elif _is_picture(match) and source_of(match.parent) not in without:
             found.append(match)
     return found, None if found else f"No picture matches {readable(path)}."
 
@@ -106,7 +112,7 @@ def _in_folder(folder, recursive, without):
             for f in folders
             if recursive
             and not f.startswith(".")
-            and (here / f).resolve() not in without
+            and source_of(here / f) not in without
         )
     return found
 

@@ -8,10 +8,9 @@ import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from keras_recattend.coco import write_coco
-from keras_recattend.errors import UserError
 from keras_recattend.html_report import html_report
 from keras_recattend.image_files import ImageError, read_image
-from keras_recattend.input_files import readable, result_names
+from keras_recattend.input_files import readable, result_names, source_of
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.predictions import writing_to
 
@@ -31,7 +30,7 @@ class Outcome:
         skipped: number whose results were there.
         kept: (file, message) where a corrected label map stood in the way.
         failures: (file, message) of those that could not be read.
-        sources: resolved paths of the failures.
+        sources: the `source_of` each failure.
     """
 
     predicted: int = 0
@@ -54,7 +53,7 @@ class Outcome:
     def fail(self, file, message):
         """Note and tell that a file failed."""
         self.failures.append((readable(file), readable(message)))
-        self.sources.add(Path(file).resolve())
+        self.sources.add(source_of(file))
         _LOG.warning("skipped: %s", readable(message))
 
     def keep(self, file, labels):
@@ -99,7 +98,7 @@ def predict_files(
         An `Outcome`.
 
     Raises:
-        UserError: results cannot be written, or a batch does not fit into memory.
+        UserError: results cannot be written.
     """
     records = folder.records()
     names = result_names(files, {s: r.name for s, r in records.items()})
@@ -107,7 +106,7 @@ def predict_files(
     for path, message in problems:
         outcome.fail(path, message)
     for file, name in zip(files, names, strict=True):
-        record = records.get(file.resolve())
+        record = records.get(source_of(file))
         if not overwrite and folder.is_done(record, file):
             outcome.skipped += 1
         elif record is not None and folder.was_corrected(record):
@@ -123,8 +122,7 @@ def predict_files(
             tqdm.tqdm(total=len(todo), unit="image", disable=None) as progress,
         ):
             for batch in _batches(todo, predictor.batch_size, outcome, progress):
-                _predict(predictor, folder, batch, overlay_size)
-                outcome.predicted += len(batch)
+                _predict(predictor, folder, batch, overlay_size, outcome)
                 progress.update(len(batch))
     except KeyboardInterrupt:
         _write_summaries(folder, outcome, None, weights)
@@ -158,16 +156,33 @@ def _batches(todo, size, outcome, progress):
         yield batch
 
 
-def _predict(predictor, folder, batch, overlay_size):
+def _predict(predictor, folder, batch, overlay_size, outcome):
     try:
         found = predictor([image for *_, image in batch])
-    except MemoryError as error:
-        raise UserError(
-            f"{len(batch)} pictures do not fit into memory at once. Use a smaller "
-            "--batch-size, or reduce the pictures. What is done stays done."
-        ) from error
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
+        if len(batch) > 1:
+            for one in batch:
+                _predict(predictor, folder, [one], overlay_size, outcome)
+        else:
+            file, _, _, image = batch[0]
+            outcome.fail(
+                file,
+                f"{file} ({image.shape[1]} x {image.shape[0]}) does not fit into "
+                "memory. Reduce it or cut it into parts.",
+            )
+        return
     for (file, name, about, image), one in zip(batch, found, strict=True):
         folder.write(file, name, image, one, overlay_size, about)
+        outcome.predicted += 1
+
+
+def _out_of_memory(error):
+    # By name: this module works without TensorFlow.
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ == "ResourceExhaustedError"
+    )
 
 
 def _write_summaries(folder, outcome, coco, weights):

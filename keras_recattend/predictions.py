@@ -3,15 +3,15 @@
 import base64
 import contextlib
 import csv
-import dataclasses
 import hashlib
 import io
 import json
 from pathlib import Path
 
 from keras_recattend.errors import UserError
-from keras_recattend.input_files import readable
+from keras_recattend.input_files import readable, source_of
 from keras_recattend.metrics.report import write_atomically
+from keras_recattend.prediction_record import Record
 from keras_recattend.regions import Region, regions_of
 from keras_recattend.result_pictures import (
     encoded_png,
@@ -23,7 +23,6 @@ from keras_recattend.result_pictures import (
 __all__ = [
     "OutputError",
     "PredictionFolder",
-    "Record",
     "settings_of",
     "writing_to",
 ]
@@ -52,58 +51,6 @@ def writing_to(path):
         ) from error
 
 
-@dataclasses.dataclass
-class Record:
-    """What is known about one picture that is done: `records/NAME.json`.
-
-    Attributes:
-        file: the picture, as it was given. source: its whole path.
-        bytes, modified: its size and time stamp (ns), which tell a changed picture.
-        name: of its results, `labels/NAME.png` and `overlays/NAME.png`.
-        settings: digest of the settings that it was predicted with.
-        height, width: in pixels, upright.
-        labels_sha256: digest of the label map's file as it was written.
-        regions: the objects.
-        thumbnail: a JPEG of the overlay, base64.
-    """
-
-    file: str
-    source: str
-    bytes: int
-    modified: int
-    name: str
-    settings: str
-    height: int
-    width: int
-    labels_sha256: str
-    regions: list[Region]
-    thumbnail: str
-
-    @property
-    def count(self):
-        """The number of objects."""
-        return len(self.regions)
-
-    @property
-    def mean_score(self):
-        """Mean over the objects, None where there are none."""
-        scores = [region.score for region in self.regions]
-        return sum(scores) / len(scores) if scores else None
-
-    def to_json(self):
-        """Return the bytes of the file."""
-        values = dataclasses.asdict(self)
-        values["regions"] = [tuple(region) for region in self.regions]
-        return json.dumps(values).encode()
-
-    @classmethod
-    def from_json(cls, data):
-        """Raises ValueError, TypeError, KeyError where it is none."""
-        values = json.loads(data)
-        values["regions"] = [Region(*region) for region in values["regions"]]
-        return cls(**values)
-
-
 class PredictionFolder:
     """Results of pictures that were predicted with the same settings.
 
@@ -116,11 +63,14 @@ class PredictionFolder:
 
     def __init__(self, path):
         self.path = Path(path)
-        if self.settings_file.is_file():
-            return
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"{readable(path)} is a file; name a folder with --out.")
-        foreign = [n for n in (*FOLDERS, *TABLES) if (self.path / n).exists()]
+        with writing_to(path):
+            if self.settings_file.is_file():
+                return
+            if self.path.exists() and not self.path.is_dir():
+                raise OutputError(
+                    f"{readable(path)} is a file; name a folder with --out."
+                )
+            foreign = [n for n in (*FOLDERS, *TABLES) if (self.path / n).exists()]
         if foreign:
             raise OutputError(
                 f"{readable(path)} has {', '.join(foreign)} already, which predict.py "
@@ -199,9 +149,10 @@ class PredictionFolder:
     def was_corrected(self, record):
         """Whether the label map is another than the one that was predicted."""
         path = self.labels_file(record.name)
-        return path.is_file() and (
-            hashlib.sha256(path.read_bytes()).hexdigest() != record.labels_sha256
-        )
+        with writing_to(path):
+            return path.is_file() and (
+                hashlib.sha256(path.read_bytes()).hexdigest() != record.labels_sha256
+            )
 
     def write(self, file, name, image, found, longest, about=None):
         """Write the results of one picture, its record last: it says all are whole.
@@ -223,7 +174,7 @@ class PredictionFolder:
         picture = picture_of(image, found.labels, longest)
         record = Record(
             file=readable(file),
-            source=str(file.resolve()),
+            source=str(source_of(file)),
             bytes=about.st_size,
             modified=about.st_mtime_ns,
             name=name,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from keras_recattend import html_report as module
 from keras_recattend.html_report import html_report
-from keras_recattend.predictions import Record
+from keras_recattend.prediction_record import Record
 from keras_recattend.regions import Region
 from keras_recattend.result_pictures import thumbnail_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_recattend.input_files import find_images, readable, result_names
+from keras_recattend.input_files import find_images, readable, result_names, source_of
 
 
 @pytest.fixture
@@ -84,11 +84,21 @@ def test_what_leads_to_nothing(tree):
     assert "--recursive" not in find_images(["empty"], recursive=True)[1][0][1]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_links(tree):
+    os.symlink("b.png", tree / "link.png")
+    os.symlink("gone.png", tree / "broken.png")
+    os.symlink("round.png", tree / "round.png")
+    found = names(find_images(["b.png", "link.png", "broken.png", "round.png"]))
+    # The last two cannot be read; that is told where they are.
+    assert found == ["b.png", "broken.png", "round.png"]
+
+
 # -- names -------------------------------------------------------------------------
 
 
 def named(tmp_path, *files, taken=None):
-    taken = {(tmp_path / k).resolve(): v for k, v in (taken or {}).items()}
+    taken = {source_of(tmp_path / k): v for k, v in (taken or {}).items()}
     return result_names([tmp_path / file for file in files], taken)
 
 

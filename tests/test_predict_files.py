@@ -15,7 +15,7 @@ from PIL import Image
 from stub_predictor import Stub, found, picture
 
 from keras_recattend import predict_files as module
-from keras_recattend.input_files import find_images
+from keras_recattend.input_files import find_images, source_of
 from keras_recattend.predict_files import predict_files
 from keras_recattend.predictions import OutputError, PredictionFolder
 from keras_recattend.result_pictures import picture_of, png_of_labels, thumbnail_of
@@ -39,7 +39,7 @@ def predict(paths, out, stub=None, settings=SETTINGS, **options):
     files, problems = find_images(paths)
     folder = PredictionFolder(out)
     overwrite = options.get("overwrite", False)
-    folder.prepare(settings, [file.resolve() for file in files], overwrite)
+    folder.prepare(settings, map(source_of, files), overwrite)
     return predict_files(
         stub or Stub(), folder, files, problems=problems, weights="w", **options
     )
@@ -517,12 +517,33 @@ def test_damaged_settings(photos, tmp_path, text):
 
 
 def test_no_memory_for_a_batch(photos, tmp_path):
+    """One by one then; a picture that is too large alone fails, the others do not."""
+
+    class ResourceExhaustedError(Exception):
+        """TensorFlow's has this name."""
+
     class Full(Stub):
         def __call__(self, images):
-            raise MemoryError
+            if len(images) > 1:
+                raise MemoryError
+            if images[0].shape == (20, 40, 3):
+                raise ResourceExhaustedError
+            return super().__call__(images)
 
-    with pytest.raises(ValueError, match="--batch-size"):
-        predict(photos, tmp_path / "out", Full())
+    outcome = predict(photos, tmp_path / "out", Full())
+    assert outcome.predicted == 2
+    ((file, message),) = outcome.failures
+    assert file.endswith("none.png")
+    assert "(40 x 20) does not fit into memory" in message
+
+
+def test_a_mistake_in_the_network_is_not_hidden(photos, tmp_path):
+    class Wrong(Stub):
+        def __call__(self, images):
+            raise TypeError("a defect")
+
+    with pytest.raises(TypeError, match="a defect"):
+        predict(photos, tmp_path / "out", Wrong())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
