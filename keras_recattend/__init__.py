@@ -8,3 +8,31 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 __version__ = "0.1.0"
+
+
+def load(weights, batch_size=8, **inference):
+    """Load a trained model for the segmentation of pictures.
+
+    Args:
+        weights: name of shipped weights, or a run folder of `train.py`.
+        batch_size: pictures run together.
+        inference: changes of how the network is asked, as `config.Inference` names
+            them: `min_area=50`, `score_threshold=0.4`.
+
+    Returns:
+        A `keras_recattend.api.Segmenter`.
+
+    Raises:
+        UserError: there are no such weights, or they do not fit their configuration.
+        ConfigError: an unknown name of an option.
+
+    Example:
+        >>> model = keras_recattend.load("runs/demo")
+        >>> result = model.segment("plant.jpg")
+        >>> result.count, result.labels, result.scores, result.boxes
+        >>> result.plot("overlay.png")
+    """
+    # Here, so that importing the package does not import TensorFlow.
+    from keras_recattend import api
+
+    return api.load(weights, batch_size=batch_size, **inference)

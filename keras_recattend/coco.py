@@ -1,0 +1,130 @@
+"""Predicted objects as COCO json."""
+
+import json
+
+import cv2
+import numpy as np
+
+from keras_recattend.errors import UserError
+from keras_recattend.image_files import ImageError, read_index
+from keras_recattend.metrics.report import write_atomically
+from keras_recattend.predictions import writing_to
+from keras_recattend.regions import regions_of
+
+__all__ = ["check_free", "write_coco"]
+
+DESCRIPTION = "Predicted by keras_recattend"
+# The first bytes of a file of ours, which may be replaced.
+START = json.dumps({"info": {"description": DESCRIPTION}}).encode()[:-2]
+
+
+def check_free(path):
+    """Raise UserError where the path holds something else than an earlier export."""
+    with writing_to(path):
+        if path.is_dir():
+            raise UserError(f"--coco {path} is a folder; name a file.")
+        if not path.exists():
+            return
+        with open(path, "rb") as file:
+            ours = file.read(len(START)) == START
+    if not ours:
+        raise UserError(
+            f"{path} exists and predict.py did not write it. Name another file with "
+            "--coco."
+        )
+
+
+def write_coco(folder, records, path):
+    """Write all objects of the records as COCO json; one category, `object`.
+
+    Masks are run lengths (RLE) where pycocotools is installed, and otherwise polygons:
+    outer outlines through the centres of the border pixels, without holes. Label maps
+    are taken as they are now: a corrected one goes in corrected, without scores.
+
+    Args:
+        folder: a `PredictionFolder`. records: of its pictures.
+        path: the file.
+
+    Raises:
+        UserError: a label map cannot be read.
+    """
+    images, annotations = [], []
+    segmentation = _rle() or _polygons
+    for image_id, record in enumerate(records, start=1):
+        images.append(
+            {
+                "id": image_id,
+                "file_name": record.file,
+                "height": record.height,
+                "width": record.width,
+            }
+        )
+        labels = _labels(folder.labels_file(record.name), record)
+        regions = regions_of(labels) if folder.was_corrected(record) else record.regions
+        for region in regions:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "area": region.area,
+                    # Edges of pixels, not centres, are COCO's coordinates.
+                    "bbox": [
+                        region.left,
+                        region.top,
+                        region.right - region.left + 1,
+                        region.bottom - region.top + 1,
+                    ],
+                    "segmentation": segmentation(labels, region),
+                    **({} if region.score is None else {"score": region.score}),
+                }
+            )
+    data = {
+        "info": {"description": DESCRIPTION},
+        "images": images,
+        "categories": [{"id": 1, "name": "object"}],
+        "annotations": annotations,
+    }
+    write_atomically(path, json.dumps(data).encode())
+
+
+def _labels(path, record):
+    labels = read_index(path)
+    if labels.shape != (record.height, record.width):
+        raise ImageError(
+            f"{path} has {labels.shape[1]} x {labels.shape[0]} pixels, its picture "
+            f"{record.width} x {record.height}. Save it at that size, or delete it and "
+            "run again."
+        )
+    return labels
+
+
+def _rle():
+    """Return the function that makes run lengths, or None without pycocotools."""
+    try:
+        from pycocotools import mask
+    except ImportError:
+        return None
+
+    def run_lengths(labels, region):
+        encoded = mask.encode(np.asfortranarray(labels == region.id, np.uint8))
+        return {"size": list(labels.shape), "counts": encoded["counts"].decode()}
+
+    return run_lengths
+
+
+def _polygons(labels, region):
+    inside = labels[region.top : region.bottom + 1, region.left : region.right + 1]
+    contours, _ = cv2.findContours(
+        np.uint8(inside == region.id), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    polygons = []
+    for contour in contours:
+        points = contour[:, 0] + (region.left + 0.5, region.top + 0.5)
+        if len(points) < 3:
+            # A line or a point has no area: the edges of its pixels.
+            (x0, y0), (x1, y1) = points.min(axis=0) - 0.5, points.max(axis=0) + 0.5
+            points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+        polygons.append(points.ravel().tolist())
+    return polygons

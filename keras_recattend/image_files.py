@@ -1,0 +1,191 @@
+"""Pictures as people have them, to RGB arrays; errors that name the file."""
+
+import contextlib
+import os
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from keras_recattend.errors import UserError
+
+__all__ = [
+    "MOST_PIXELS",
+    "SUFFIXES",
+    "ImageError",
+    "as_rgb",
+    "read_image",
+    "read_index",
+]
+
+# What a folder is searched for.
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
+    *(".ppm", ".pgm"),
+)
+# No others are tried: some of Pillow's readers start other programs (EPS).
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
+EXPECTED = "PNG, JPEG, TIFF, BMP, WebP, GIF or PPM"
+# Pillow's own limit. Above it, a file of a few kB may be made to fill the memory.
+MOST_PIXELS = 178_956_970
+SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+class ImageError(UserError):
+    """A picture cannot be read, or an array is no picture."""
+
+
+def read_image(path: str | os.PathLike) -> np.ndarray:
+    """Read a picture as RGB, as it would be shown.
+
+    The orientation that cameras note in EXIF is applied. Grey, palette and CMYK
+    pictures are converted (without colour profiles); 16 bits become 8 (65535 becomes
+    255); an alpha channel is left out; of an animation, the first frame is taken.
+
+    Args:
+        path: a PNG, JPEG, TIFF, BMP, WebP, GIF or PPM of any size up to 179 million
+            pixels.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        ImageError: the file is missing, empty, damaged, too large or of another kind.
+    """
+    with _opened(path) as file:
+        image = ImageOps.exif_transpose(file)
+        image.load()
+        if image.mode in SIXTEEN_BITS:
+            image = Image.fromarray(_eight_bits(path, np.asarray(image)))
+        elif image.mode == "F":
+            raise ImageError(
+                f"{path} holds floating-point values; expected an 8- or 16-bit "
+                "picture. Save it as 8-bit PNG."
+            )
+        elif image.mode in ("P", "PA"):
+            # By way of RGBA: Pillow warns about transparent palettes otherwise.
+            image = image.convert("RGBA")
+        return np.array(image.convert("RGB"))
+
+
+def read_index(path: str | os.PathLike) -> np.ndarray:
+    """Read a label map: the pixel values of one channel, or indices of a palette.
+
+    Args:
+        path: a PNG or TIFF of 8 or 16 bits.
+
+    Returns:
+        Integers [H, W].
+
+    Raises:
+        ImageError: the file cannot be read, or holds colours.
+    """
+    with _opened(path) as file:
+        file.load()
+        if file.mode not in ("L", "P", *SIXTEEN_BITS):
+            raise ImageError(
+                f"{path} is no index image (its mode is {file.mode}); expected one "
+                "channel with the object's number as pixel value. Save it so."
+            )
+        return np.array(file)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Return an array as RGB.
+
+    Args:
+        image: uint8 [H, W, 3] RGB, [H, W] or [H, W, 1] grey.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        ImageError: another shape or type.
+    """
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise ImageError(
+            f"A picture is uint8 from 0 to 255, this one is {array.dtype}. For values "
+            "from 0 to 1: (255 * image).astype('uint8'); for 16 bits: "
+            "(image // 257).astype('uint8')."
+        )
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim == 2:
+        array = np.repeat(array[..., np.newaxis], 3, axis=2)
+    if array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise ImageError(
+            "A picture has the shape [H, W, 3] (RGB) or [H, W] (grey), this one has "
+            f"{list(np.shape(image))}. Drop an alpha channel with image[..., :3]; pass "
+            "several pictures as a list."
+        )
+    return array
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Open with Pillow; whatever goes wrong inside becomes an ImageError."""
+    if not os.path.exists(path):
+        raise ImageError(f"{path} does not exist.")
+    if os.path.isdir(path):
+        raise ImageError(f"{path} is a folder; expected a picture.")
+    if not os.path.isfile(path):
+        raise ImageError(f"{path} is no ordinary file; expected a picture.")
+    if os.path.getsize(path) == 0:
+        raise ImageError(f"{path} is empty (0 bytes). Copy or download it again.")
+    try:
+        with warnings.catch_warnings():
+            # They are about metadata and size; what matters becomes an error.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as file:
+                _check_size_and_pages(path, file)
+                yield file
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{path} is not a picture that can be read; expected {EXPECTED}. Is it "
+            "damaged, or of another kind (HEIC, raw)? Save it as PNG or JPEG."
+        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large(path)) from None
+    except PermissionError as error:
+        raise ImageError(f"{path} may not be read ({error.strerror}).") from error
+    except MemoryError as error:
+        raise ImageError(
+            f"{path} does not fit into memory. Reduce it or cut it into parts."
+        ) from error
+    except Exception as error:
+        # Decoders of damaged files raise nearly every kind of exception.
+        raise ImageError(
+            f"{path} cannot be read, it is damaged or cut short ({error}). Copy or "
+            "download it again."
+        ) from error
+
+
+def _check_size_and_pages(path, file):
+    width, height = file.size
+    if width * height > MOST_PIXELS:
+        raise ImageError(_too_large(path, f" ({width} x {height})"))
+    if file.format == "TIFF" and getattr(file, "n_frames", 1) > 1:
+        raise ImageError(
+            f"{path} holds {file.n_frames} pages; expected one. Save each page as a "
+            "file of its own."
+        )
+
+
+def _too_large(path, size=""):
+    return (
+        f"{path} has too many pixels{size}: at most {MOST_PIXELS // 10**6} million are "
+        "read. Reduce it or cut it into parts."
+    )
+
+
+def _eight_bits(path, grey):
+    low, high = int(grey.min()), int(grey.max())
+    if low < 0 or high > 65_535:
+        raise ImageError(
+            f"{path} holds values from {low} to {high}; expected an 8- or 16-bit "
+            "picture (0 to 65535)."
+        )
+    return ((grey.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)

@@ -1,0 +1,136 @@
+"""Which pictures a command line means, and a name of its own for each result."""
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from keras_recattend.image_files import SUFFIXES
+
+__all__ = ["find_images", "readable", "result_names", "source_of"]
+
+# File systems allow 255 bytes; room for a suffix and a temporary name.
+LONGEST_NAME = 180
+
+
+def find_images(
+    paths: Sequence[str], recursive: bool = False, without: Iterable[Path] = ()
+) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Expand files, folders and globs.
+
+    Files are taken whatever their suffix. Of folders and globs, the files with a
+    picture's suffix are, hidden ones excepted, in alphabetical order.
+
+    Args:
+        paths: as given on a command line.
+        recursive: also look into the folders of folders.
+        without: folders that hold no inputs (the results).
+
+    Returns:
+        The files, each once, in the order given; and (path, message) for every path
+        that led to none.
+    """
+    without = {source_of(folder) for folder in without}
+    files, problems = {}, []
+    for path in paths:
+        found, problem = _expand(path, recursive, without)
+        # The same file by two ways is one picture.
+        for file in found:
+            files.setdefault(source_of(file), file)
+        if problem:
+            problems.append((readable(path), problem))
+    return list(files.values()), problems
+
+
+def result_names(files: Sequence[Path], taken: dict[Path, str]) -> list[str]:
+    """Give every file a name for its results that no other file has.
+
+    It is the stem; where that is taken, with the folder's name before it, then with
+    the suffix behind it, then with a number. Upper and lower case count as the same:
+    on some file systems they are.
+
+    Args:
+        files: the pictures.
+        taken: names of earlier results by the `source_of` their picture.
+    """
+    used = {name.lower() for name in taken.values()}
+    names = []
+    for file in files:
+        source = source_of(file)
+        name = taken.get(source)
+        if name is None:
+            name = next(n for n in _candidates(source) if n.lower() not in used)
+        used.add(name.lower())
+        names.append(name)
+    return names
+
+
+def source_of(path) -> Path:
+    """Return the whole path without links: one for each file on the disk."""
+    # Path.resolve raises where links go round in a circle.
+    return Path(os.path.realpath(path))
+
+
+def readable(path) -> str:
+    """Return a path as text that any file can hold: bytes that are no UTF-8 as ?."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _expand(path, recursive, without):
+    """Return (files, what is wrong or None) of one argument."""
+    if os.path.isdir(path):
+        found = _in_folder(Path(path), recursive, without)
+        if found:
+            return found, None
+        deeper = "" if recursive else " itself; --recursive looks into its folders"
+        return [], (
+            f"{readable(path)} is a folder without pictures ({', '.join(SUFFIXES)})"
+            f"{deeper}."
+        )
+    if os.path.lexists(path):
+        return [Path(path)], None
+    if not glob.has_magic(path):
+        return [], f"{readable(path)} does not exist."
+    found = []
+    for match in map(Path, sorted(glob.glob(path, recursive=True))):
+        if os.path.isdir(match) and not recursive:
+            continue
+        if os.path.isdir(match):
+            found += _in_folder(match, recursive, without)
+        elif _is_picture(match) and source_of(match.parent) not in without:
+            found.append(match)
+    return found, None if found else f"No picture matches {readable(path)}."
+
+
+def _in_folder(folder, recursive, without):
+    found = []
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        found += [here / f for f in sorted(files) if _is_picture(here / f)]
+        folders[:] = sorted(
+            f
+            for f in folders
+            if recursive
+            and not f.startswith(".")
+            and source_of(here / f) not in without
+        )
+    return found
+
+
+def _is_picture(path):
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _candidates(source):
+    stem, parent, suffix = source.stem, source.parent.name, source.suffix[1:]
+    yield _short(stem)
+    yield _short(f"{parent}_{stem}")
+    yield _short(f"{parent}_{stem}_{suffix}")
+    number = 1
+    while True:
+        number += 1
+        yield f"{_short(stem)}_{number}"
+
+
+def _short(name):
+    return os.fsencode(name)[:LONGEST_NAME].decode("utf-8", "ignore") or "picture"

@@ -1,0 +1,209 @@
+"""From files to the folder of predictions: batches, what fails, what is done."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from keras_recattend.coco import write_coco
+from keras_recattend.html_report import html_report
+from keras_recattend.image_files import ImageError, read_image
+from keras_recattend.input_files import readable, result_names, source_of
+from keras_recattend.metrics.report import write_atomically
+from keras_recattend.predictions import writing_to
+
+__all__ = ["Outcome", "predict_files"]
+
+_LOG = logging.getLogger(__name__)
+# Large pictures come in smaller batches: about 200 MB of RGB.
+MOST_PIXELS_A_BATCH = 64_000_000
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of the pictures.
+
+    Attributes:
+        predicted: number that were predicted now.
+        skipped: number whose results were there.
+        kept: (file, message) where a corrected label map stood in the way.
+        failures: (file, message) of those that could not be read.
+        sources: the `source_of` each failure.
+    """
+
+    predicted: int = 0
+    skipped: int = 0
+    kept: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    sources: set[Path] = dataclasses.field(default_factory=set)
+
+    def __str__(self):
+        return (
+            f"{self.predicted} predicted, {self.skipped} done before, "
+            f"{len(self.kept)} kept, {len(self.failures)} failed"
+        )
+
+    @property
+    def done(self):
+        """The number of pictures that have results."""
+        return self.predicted + self.skipped + len(self.kept)
+
+    def fail(self, file, message):
+        """Note and tell that a file failed."""
+        self.failures.append((readable(file), readable(message)))
+        self.sources.add(source_of(file))
+        _LOG.warning("skipped: %s", readable(message))
+
+    def keep(self, file, labels):
+        """Note and tell that a corrected label map stays."""
+        message = (
+            f"{readable(labels)} was changed since it was predicted and is kept. Move "
+            "it away to predict the picture anew."
+        )
+        self.kept.append((readable(file), message))
+        _LOG.warning("kept: %s", message)
+
+
+def predict_files(
+    predictor,
+    folder,
+    files,
+    *,
+    problems=(),
+    overwrite=False,
+    overlay_size=1600,
+    coco=None,
+    weights="",
+):
+    """Predict files into a prepared `PredictionFolder`.
+
+    Pictures whose results are there are skipped. Tables and report show all pictures
+    that the folder has, whenever they were predicted, and this call's failures. They
+    are written when interrupted, too.
+
+    Args:
+        predictor: a `Predictor`, or any function with `batch_size` from a list of
+            uint8 [H, W, 3] to a list of `Found`.
+        folder: a `PredictionFolder` after `prepare`.
+        files: paths of pictures, each once.
+        problems: (path, message) of what was named but is not there.
+        overwrite: predict pictures that are done, too.
+        overlay_size: longest side of an overlay, in pixels.
+        coco: file to write COCO json to.
+        weights: how they are called in the report.
+
+    Returns:
+        An `Outcome`.
+
+    Raises:
+        UserError: results cannot be written.
+    """
+    records = folder.records()
+    names = result_names(files, {s: r.name for s, r in records.items()})
+    outcome, todo = Outcome(), []
+    for path, message in problems:
+        outcome.fail(path, message)
+    for file, name in zip(files, names, strict=True):
+        record = records.get(source_of(file))
+        if not overwrite and folder.is_done(record, file):
+            outcome.skipped += 1
+        elif record is not None and folder.was_corrected(record):
+            outcome.keep(file, folder.labels_file(name))
+        elif record is None and folder.labels_file(name).exists():
+            outcome.fail(file, _in_the_way(folder.labels_file(name)))
+        else:
+            todo.append((file, name))
+    try:
+        with (
+            logging_redirect_tqdm(),
+            # disable=None: only where someone is watching.
+            tqdm.tqdm(total=len(todo), unit="image", disable=None) as progress,
+        ):
+            for batch in _batches(todo, predictor.batch_size, outcome, progress):
+                _predict(predictor, folder, batch, overlay_size, outcome)
+                progress.update(len(batch))
+    except KeyboardInterrupt:
+        _write_summaries(folder, outcome, None, weights)
+        raise
+    _write_summaries(folder, outcome, coco, weights)
+    return outcome
+
+
+def _batches(todo, size, outcome, progress):
+    """Yield lists of (file, name, about, image); those that fail go to `outcome`."""
+    batch, pixels = [], 0
+    for file, name in todo:
+        try:
+            about = file.stat()  # before it is read: a change in between shows
+            image = read_image(file)
+        except ImageError as error:
+            outcome.fail(file, str(error))
+            progress.update(1)
+            continue
+        except OSError as error:
+            outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
+            progress.update(1)
+            continue
+        own = image.shape[0] * image.shape[1]
+        if batch and (len(batch) == size or pixels + own > MOST_PIXELS_A_BATCH):
+            yield batch
+            batch, pixels = [], 0
+        batch.append((file, name, about, image))
+        pixels += own
+    if batch:
+        yield batch
+
+
+def _predict(predictor, folder, batch, overlay_size, outcome):
+    try:
+        found = predictor([image for *_, image in batch])
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
+        if len(batch) > 1:
+            for one in batch:
+                _predict(predictor, folder, [one], overlay_size, outcome)
+        else:
+            file, _, _, image = batch[0]
+            outcome.fail(
+                file,
+                f"{file} ({image.shape[1]} x {image.shape[0]}) does not fit into "
+                "memory. Reduce it or cut it into parts.",
+            )
+        return
+    for (file, name, about, image), one in zip(batch, found, strict=True):
+        folder.write(file, name, image, one, overlay_size, about)
+        outcome.predicted += 1
+
+
+def _out_of_memory(error):
+    # By name: this module works without TensorFlow.
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ == "ResourceExhaustedError"
+    )
+
+
+def _write_summaries(folder, outcome, coco, weights):
+    # Results of a picture that cannot be read any more are not its results.
+    records = [
+        record
+        for source, record in folder.records().items()
+        if record.settings == folder.digest and source not in outcome.sources
+    ]
+    records.sort(key=lambda record: (record.file, record.name))
+    folder.write_tables(records, outcome.failures)
+    with writing_to(folder.path):
+        page = html_report(records, outcome.failures, weights)
+        write_atomically(folder.path / "report.html", page.encode())
+    if coco is not None:
+        with writing_to(coco):
+            write_coco(folder, records, coco)
+
+
+def _in_the_way(path):
+    return (
+        f"{readable(path)} is there, but not on record: it may be yours. Move it away "
+        "and run again."
+    )

@@ -1,0 +1,313 @@
+"""The folder of predictions: what is written, what is done already, what stays."""
+
+import base64
+import contextlib
+import csv
+import hashlib
+import io
+import json
+from pathlib import Path
+
+from keras_recattend.errors import UserError
+from keras_recattend.input_files import readable, source_of
+from keras_recattend.metrics.report import write_atomically
+from keras_recattend.prediction_record import Record
+from keras_recattend.regions import Region, regions_of
+from keras_recattend.result_pictures import (
+    encoded_png,
+    picture_of,
+    png_of_labels,
+    thumbnail_of,
+)
+
+__all__ = [
+    "OutputError",
+    "PredictionFolder",
+    "settings_of",
+    "writing_to",
+]
+
+FORMAT = 1
+TABLES = ("counts.csv", "objects.csv", "report.html")
+FOLDERS = ("labels", "overlays", "records")
+COUNTS = ("file", "name", "count", "mean_score", "status", "message")
+OBJECTS = ("file", "name", *Region._fields)
+
+
+class OutputError(UserError):
+    """Results cannot be written where they should be."""
+
+
+@contextlib.contextmanager
+def writing_to(path):
+    """Turn what the file system says into an `OutputError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{readable(path)} cannot be written to ({error.strerror or error}). Make "
+            "room, or name another place. What is done stays done: the same command "
+            "goes on."
+        ) from error
+
+
+class PredictionFolder:
+    """Results of pictures that were predicted with the same settings.
+
+    Args:
+        path: the folder. It is new, empty of results, or was made by this class.
+
+    Raises:
+        OutputError: it holds files under the names of results that were not.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        with writing_to(path):
+            if self.settings_file.is_file():
+                return
+            if self.path.exists() and not self.path.is_dir():
+                raise OutputError(
+                    f"{readable(path)} is a file; name a folder with --out."
+                )
+            foreign = [n for n in (*FOLDERS, *TABLES) if (self.path / n).exists()]
+        if foreign:
+            raise OutputError(
+                f"{readable(path)} has {', '.join(foreign)} already, which predict.py "
+                "did not write. Nothing was changed; name another folder with --out."
+            )
+
+    @property
+    def folders(self):
+        """The folders of results, in which no inputs are to be looked for."""
+        return [self.path / name for name in FOLDERS]
+
+    @property
+    def settings_file(self):
+        return self.path / "settings.json"
+
+    def labels_file(self, name):
+        return self.path / "labels" / f"{name}.png"
+
+    def overlay_file(self, name):
+        return self.path / "overlays" / f"{name}.png"
+
+    def record_file(self, name):
+        return self.path / "records" / f"{name}.json"
+
+    def prepare(self, settings, sources, overwrite=False):
+        """Make the folder ready for results made with these settings.
+
+        Args:
+            settings: what the results depend on, JSON values. `weights` is how they
+                were called and may differ: their digest counts.
+            sources: resolved paths of the pictures to come.
+            overwrite: whether results made with other settings may be replaced.
+
+        Raises:
+            OutputError: there are such results; or the folder cannot be written to.
+        """
+        old = self._settings()
+        differences = _differences(old, settings) if old else []
+        if differences:
+            self._check_replaceable(differences, set(map(str, sources)), overwrite)
+        with writing_to(self.path):
+            for folder in self.folders:
+                folder.mkdir(parents=True, exist_ok=True)
+                # What a process that was killed left behind.
+                for path in folder.glob(".*.tmp"):
+                    path.unlink(missing_ok=True)
+            text = json.dumps({"format": FORMAT, **settings}, indent=2) + "\n"
+            write_atomically(self.settings_file, text.encode())
+        self.digest = _digest(settings)
+
+    def records(self):
+        """Return the `Record` of each picture that has one, by its source."""
+        found = {}
+        for path in sorted((self.path / "records").glob("*.json")):
+            try:
+                record = Record.from_json(path.read_bytes())
+            except (OSError, ValueError, TypeError, KeyError):
+                continue  # damaged: the picture is predicted anew
+            found[Path(record.source)] = record
+        return found
+
+    def is_done(self, record, file):
+        """Whether all results of a picture are there and still belong to it."""
+        try:
+            about = file.stat()
+        except OSError:
+            return False
+        return (
+            record is not None
+            and record.settings == self.digest
+            and (record.bytes, record.modified) == (about.st_size, about.st_mtime_ns)
+            and self.labels_file(record.name).is_file()
+            and self.overlay_file(record.name).is_file()
+        )
+
+    def was_corrected(self, record):
+        """Whether the label map is another than the one that was predicted."""
+        path = self.labels_file(record.name)
+        with writing_to(path):
+            return path.is_file() and (
+                hashlib.sha256(path.read_bytes()).hexdigest() != record.labels_sha256
+            )
+
+    def write(self, file, name, image, found, longest, about=None):
+        """Write the results of one picture, its record last: it says all are whole.
+
+        Args:
+            file: the picture. about: its `os.stat_result` from before it was read.
+            name: of the results.
+            image: uint8 [H, W, 3]. found: its `Found`.
+            longest: side of the overlay in pixels; larger pictures are reduced.
+
+        Returns:
+            The `Record`.
+
+        Raises:
+            OutputError: the file system refuses.
+        """
+        about = about or file.stat()
+        labels = png_of_labels(found.labels)
+        picture = picture_of(image, found.labels, longest)
+        record = Record(
+            file=readable(file),
+            source=str(source_of(file)),
+            bytes=about.st_size,
+            modified=about.st_mtime_ns,
+            name=name,
+            settings=self.digest,
+            height=image.shape[0],
+            width=image.shape[1],
+            labels_sha256=hashlib.sha256(labels).hexdigest(),
+            regions=regions_of(found.labels, found.scores),
+            thumbnail=base64.b64encode(thumbnail_of(picture)).decode(),
+        )
+        with writing_to(self.path):
+            write_atomically(self.overlay_file(name), encoded_png(picture))
+            write_atomically(self.labels_file(name), labels)
+            try:
+                write_atomically(self.record_file(name), record.to_json())
+            except OSError:
+                # Without a record it would pass for somebody's own work.
+                self.labels_file(name).unlink(missing_ok=True)
+                raise
+        return record
+
+    def write_tables(self, records, failures):
+        """Write `counts.csv` and `objects.csv`.
+
+        Args:
+            records: of the pictures that are done. failures: (file, message).
+        """
+        counts = [
+            (r.file, r.name, r.count, _number(r.mean_score, 4), "ok", "")
+            for r in records
+        ] + [(file, "", "", "", "failed", message) for file, message in failures]
+        objects = [
+            (
+                *(r.file, r.name, *o[:6]),
+                *(_number(o.centroid_y, 2), _number(o.centroid_x, 2)),
+                _number(o.score, 4),
+            )
+            for r in records
+            for o in r.regions
+        ]
+        with writing_to(self.path):
+            write_atomically(self.path / "counts.csv", _csv(COUNTS, counts))
+            write_atomically(self.path / "objects.csv", _csv(OBJECTS, objects))
+
+    def _settings(self):
+        if not self.settings_file.is_file():
+            return None
+        try:
+            values = json.loads(self.settings_file.read_bytes())
+            known = values.pop("format") == FORMAT
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise OutputError(
+                f"{readable(self.settings_file)} cannot be read ({error!r}). Name "
+                "another folder with --out."
+            ) from error
+        if not known:
+            raise OutputError(
+                f"{readable(self.settings_file)} was written by another version. Name "
+                "another folder with --out."
+            )
+        return values
+
+    def _check_replaceable(self, differences, sources, overwrite):
+        records = self.records()
+        if not records:
+            return
+        what = f"{readable(self.path)} holds results of other settings: " + "; ".join(
+            differences
+        )
+        if not overwrite:
+            raise OutputError(
+                f"{what}. Name another folder with --out, or replace those results "
+                "with --overwrite."
+            )
+        others = [r.file for source, r in records.items() if str(source) not in sources]
+        if others:
+            raise OutputError(
+                f"{what}. {len(others)} of them are of pictures that are not among "
+                f"the given ones ({others[0]}) and would stay behind. Give those "
+                "pictures, too, or name another folder with --out."
+            )
+
+
+def settings_of(config, weights_file, weights, overlay_size):
+    """Return all that results depend on, for `PredictionFolder.prepare`.
+
+    Args:
+        config: a `Config`. weights_file: the file that was loaded.
+        weights: what the user calls them. overlay_size: in pixels.
+    """
+    network = config.to_dict()
+    inference = network.pop("inference")
+    # How it was trained shows in the weights alone.
+    del network["stages"]
+    return {
+        "weights": str(weights),
+        "weights_sha256": hashlib.sha256(Path(weights_file).read_bytes()).hexdigest(),
+        "config_sha256": hashlib.sha256(json.dumps(network).encode()).hexdigest(),
+        "inference": inference,
+        "overlay_size": overlay_size,
+    }
+
+
+def _csv(columns, rows):
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue().encode()
+
+
+def _number(value, digits):
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _digest(settings):
+    counted = {k: v for k, v in settings.items() if k != "weights"}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
+
+
+def _differences(old, new):
+    """Return `name: old, now new` for each setting that differs."""
+    missing = object()
+    lines = []
+    for key in {**old, **new}:
+        before, now = old.get(key, missing), new.get(key, missing)
+        if key == "weights" or before == now:
+            continue
+        if isinstance(before, dict) and isinstance(now, dict):
+            lines += [f"{key} {line}" for line in _differences(before, now)]
+        elif key.endswith("sha256"):
+            lines.append(f"another {key.removesuffix('_sha256')} file")
+        else:
+            lines.append(
+                f"{key} was {'unset' if before is missing else before}, "
+                f"now {'unset' if now is missing else now}"
+            )
+    return lines

@@ -1,0 +1,136 @@
+"""Outline and count the objects in your own pictures.
+
+    python predict.py photo.jpg --weights runs/demo --out results
+    python predict.py photos/ --recursive --weights runs/a1 --out results
+    python predict.py "photos/*_rgb.png" --weights runs/a1 --out results --coco all.json
+
+Reads PNG, JPEG, TIFF, BMP, WebP, GIF (its first frame) and PPM of any size. Writes to
+the folder --out: labels/NAME.png (pixel value = number of the object),
+overlays/NAME.png (outlines and numbers), counts.csv, objects.csv and report.html, which
+any browser opens. docs/prediction.md describes them. The same command again goes on
+where it was: pictures that are done are skipped. Exit code: 0 all well, 1 some pictures
+failed (they are named), 2 nothing could be done.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from keras_recattend.errors import (
+    Parser,
+    UserError,
+    quiet_tensorflow,
+    run_command,
+)
+
+_LOG = logging.getLogger("predict")
+
+
+def parse(arguments=None):
+    parser = Parser(__doc__)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="file, folder or glob")
+    parser.add_argument(
+        "--weights", required=True, help="name of shipped weights, or a run folder"
+    )
+    parser.add_argument("--out", required=True, help="folder to write to")
+    parser.add_argument(
+        "--recursive", action="store_true", help="also look into folders of folders"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace the results of these pictures"
+    )
+    parser.add_argument("--coco", metavar="FILE", help="write COCO json, too")
+    parser.add_argument(
+        "--batch-size", type=_number(int, 1), default=8, metavar="N", help="default: 8"
+    )
+    parser.add_argument(
+        "--overlay-size",
+        type=_number(int, 16),
+        default=1600,
+        metavar="N",
+        help="longest side of an overlay in pixels; default: 1600",
+    )
+    parser.add_argument(
+        "--score-threshold",
+        type=_number(float, 0, 1),
+        metavar="X",
+        help="0 to 1: stop below this score; default: as the weights were tuned",
+    )
+    parser.add_argument(
+        "--min-area",
+        type=_number(int, 0),
+        metavar="N",
+        help="drop objects of fewer pixels; default: as the weights were tuned",
+    )
+    return parser.parse_args(arguments)
+
+
+def main():
+    options = parse()
+    from keras_recattend import coco, predict_files, predictions
+    from keras_recattend.input_files import find_images, source_of
+    from keras_recattend.run_folder import find_weights
+
+    # All that can be wrong is told before TensorFlow is loaded.
+    find_weights(options.weights).read()
+    folder = predictions.PredictionFolder(options.out)
+    files, problems = find_images(
+        options.paths, options.recursive, without=folder.folders
+    )
+    if not files:
+        raise UserError("There is no picture. " + " ".join(m for _, m in problems))
+    coco_file = Path(options.coco) if options.coco else None
+    if coco_file:
+        coco.check_free(coco_file)
+    quiet_tensorflow()
+    from keras_recattend import load
+
+    given = {
+        "score_threshold": options.score_threshold,
+        "min_area": options.min_area,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    segmenter = load(options.weights, options.batch_size, **changes)
+    settings = predictions.settings_of(
+        segmenter.model.config, segmenter.weights, options.weights, options.overlay_size
+    )
+    folder.prepare(settings, map(source_of, files), options.overwrite)
+    outcome = predict_files.predict_files(
+        segmenter.predictor,
+        folder,
+        files,
+        problems=problems,
+        overwrite=options.overwrite,
+        overlay_size=options.overlay_size,
+        coco=coco_file,
+        weights=options.weights,
+    )
+    _finish(outcome, folder.path)
+
+
+def _finish(outcome, out):
+    _LOG.info("%s. Open %s", outcome, out / "report.html")
+    if outcome.failures:
+        names = [file for file, _ in outcome.failures]
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        _LOG.info("Failed (reasons: counts.csv): %s%s", ", ".join(names[:10]), more)
+    if not outcome.done:
+        raise UserError(f"No picture could be read; see {out / 'counts.csv'}.")
+    if outcome.failures or outcome.kept:
+        sys.exit(1)
+
+
+def _number(kind, least, most=float("inf")):
+    def number(text):
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{value} is not from {least} to {most}")
+        return value
+
+    number.__name__ = kind.__name__  # what argparse calls text that is no number
+    return number
+
+
+if __name__ == "__main__":
+    run_command(main)

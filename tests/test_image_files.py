@@ -1,0 +1,301 @@
+"""Every kind of picture that people have, made here with Pillow, and what is none."""
+
+import io
+import os
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from keras_recattend.image_files import ImageError, as_rgb, read_image, read_index
+
+# Four colours that palettes, JPEG blocks and colour spaces keep apart.
+COLOURS = np.array([[250, 10, 10], [10, 240, 20], [20, 10, 230], [240, 230, 20]])
+
+
+def quarters(height=32, width=48):
+    """One colour in each quarter, uint8 [H, W, 3]."""
+    image = np.zeros((height, width, 3), np.uint8)
+    top, left = height // 2, width // 2
+    image[:top, :left], image[:top, left:] = COLOURS[:2]
+    image[top:, :left], image[top:, left:] = COLOURS[2:]
+    return image
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        ("png", {}),
+        ("bmp", {}),
+        ("ppm", {}),
+        ("tif", {}),
+        ("tif", {"compression": "tiff_lzw"}),
+        ("webp", {"lossless": True}),
+        ("gif", {}),
+    ],
+)
+def test_lossless_formats(tmp_path, suffix, options):
+    path = tmp_path / f"picture.{suffix}"
+    Image.fromarray(quarters()).save(path, **options)
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, quarters())
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+def test_lossy_formats(tmp_path, suffix):
+    path = tmp_path / f"picture.{suffix}"
+    Image.fromarray(quarters()).save(path, quality=95)
+    image = read_image(str(path))
+    assert image.shape == (32, 48, 3)
+    for y, x, colour in [(4, 4, 0), (4, 44, 1), (28, 4, 2), (28, 44, 3)]:
+        assert np.abs(image[y, x].astype(int) - COLOURS[colour]).max() < 25
+
+
+def test_the_content_counts_and_not_the_suffix(tmp_path):
+    Image.fromarray(quarters()).save(tmp_path / "x", "PNG")
+    np.testing.assert_array_equal(read_image(tmp_path / "x"), quarters())
+
+
+def test_cmyk_jpeg(tmp_path):
+    path = tmp_path / "print.jpg"
+    Image.fromarray(quarters()).convert("CMYK").save(path, quality=95)
+    with Image.open(path) as file:
+        assert file.mode == "CMYK"
+    image = read_image(path)
+    assert np.abs(image[4, 4].astype(int) - COLOURS[0]).max() < 30
+    assert np.abs(image[28, 44].astype(int) - COLOURS[3]).max() < 30
+
+
+def test_grey(tmp_path):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    image = read_image(tmp_path / "grey.png")
+    np.testing.assert_array_equal(image, np.stack([grey] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_become_8(tmp_path, suffix):
+    grey = np.array([[0, 128, 129], [257, 32896, 65535]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / f"deep.{suffix}")
+    image = read_image(tmp_path / f"deep.{suffix}")
+    # 257 steps of 16 bits are one of 8, rounded: 128 / 257 = 0.498, 129 / 257 = 0.502.
+    np.testing.assert_array_equal(image[..., 0], [[0, 0, 1], [1, 128, 255]])
+    assert (image == image[..., :1]).all()
+
+
+def test_one_bit(tmp_path):
+    Image.fromarray(np.eye(8) > 0).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "bits.png")[..., 1], 255 * np.eye(8)
+    )
+
+
+def test_alpha_is_left_out(tmp_path):
+    alpha = np.full((32, 48, 1), 7, np.uint8)
+    Image.fromarray(np.dstack([quarters(), alpha])).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), quarters())
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_palette(tmp_path, transparent):
+    path = tmp_path / "palette.png"
+    picture = Image.fromarray(quarters()).quantize(4)
+    picture.save(path, **({"transparency": bytes([0, 90])} if transparent else {}))
+    with Image.open(path) as file:
+        assert file.mode == "P"
+    np.testing.assert_array_equal(read_image(path), quarters())
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    first, second = Image.fromarray(quarters()), Image.new("RGB", (48, 32), "white")
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second, second])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.gif"), quarters())
+
+
+def test_a_phone_s_jpeg_with_a_second_picture(tmp_path):
+    first, second = Image.fromarray(quarters()), Image.new("RGB", (24, 16), "white")
+    path = tmp_path / "phone.jpg"
+    first.save(path, "MPO", save_all=True, append_images=[second], quality=95)
+    image = read_image(path)
+    assert image.shape == (32, 48, 3)
+    assert np.abs(image[4, 4].astype(int) - COLOURS[0]).max() < 25
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [
+        (1, lambda x: x),
+        (2, lambda x: x[:, ::-1]),
+        (3, lambda x: x[::-1, ::-1]),
+        # 6: row 0 of the file is the right side; turn clockwise to see it upright.
+        (6, lambda x: np.rot90(x, -1)),
+        (8, np.rot90),
+    ],
+)
+def test_orientation(tmp_path, orientation, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(quarters()).save(tmp_path / "photo.png", exif=exif)
+    image = read_image(tmp_path / "photo.png")
+    np.testing.assert_array_equal(image, turned(quarters()))
+
+
+def test_one_pixel(tmp_path):
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "dot.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "dot.png"), [[[1, 2, 3]]])
+
+
+# -- what is no picture ------------------------------------------------------------
+
+
+def refuses(path, *words):
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    for word in (str(path), *words):
+        assert word in str(caught.value)
+
+
+def test_missing_folder_and_empty(tmp_path):
+    refuses(tmp_path / "no.png", "does not exist")
+    refuses(tmp_path, "is a folder")
+    (tmp_path / "empty.png").touch()
+    refuses(tmp_path / "empty.png", "0 bytes")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    refuses(tmp_path / "pipe.png", "no ordinary file")
+
+
+def test_an_index_image(tmp_path):
+    values = np.array([[0, 3], [300, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_index(tmp_path / "deep.png"), values)
+    Image.fromarray(quarters()).save(tmp_path / "colours.png")
+    with pytest.raises(ImageError, match="its mode is RGB"):
+        read_index(tmp_path / "colours.png")
+
+
+def test_text(tmp_path):
+    (tmp_path / "notes.png").write_text("not a picture at all\n" * 20)
+    refuses(tmp_path / "notes.png", "expected PNG, JPEG")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "gif", "bmp"])
+def test_cut_short_anywhere(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    data = path.read_bytes()
+    for part in np.linspace(1, 0.75 * len(data), 25).astype(int):
+        path.write_bytes(data[:part])
+        refuses(path)
+
+
+def test_damaged_inside(tmp_path):
+    path = tmp_path / "x.png"
+    Image.fromarray(quarters()).save(path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"IDAT") + 8
+    data[at : at + 8] = b"\xff" * 8
+    path.write_bytes(bytes(data))
+    refuses(path, "damaged")
+
+
+def bomb(width, height):
+    """A PNG that says it is huge, in a few bytes."""
+
+    def chunk(kind, data):
+        crc = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + crc
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body)
+
+
+@pytest.mark.parametrize("size", [(100_000, 100_000), (13_400, 13_400)])
+def test_a_decompression_bomb(tmp_path, size):
+    (tmp_path / "bomb.png").write_bytes(bomb(*size))
+    refuses(tmp_path / "bomb.png", "178 million", "Reduce it")
+
+
+def test_large_is_no_warning(tmp_path):
+    """Between Pillow's warning and its error: read, here as far as the file goes."""
+    (tmp_path / "large.png").write_bytes(bomb(12_000, 8_000))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        refuses(tmp_path / "large.png", "cut short")
+
+
+def test_pages(tmp_path):
+    first, second = Image.fromarray(quarters()), Image.new("RGB", (48, 32))
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=[second])
+    refuses(tmp_path / "stack.tif", "2 pages")
+
+
+def test_numbers_that_are_no_colours(tmp_path):
+    Image.fromarray(np.float32([[0.5, 1]])).save(tmp_path / "float.tif")
+    refuses(tmp_path / "float.tif", "floating-point")
+    Image.fromarray(np.int32([[-1, 70_000]])).save(tmp_path / "wide.tif")
+    refuses(tmp_path / "wide.tif", "-1 to 70000")
+
+
+def test_whatever_a_decoder_raises(tmp_path, monkeypatch):
+    Image.fromarray(quarters()).save(tmp_path / "x.png")
+
+    def fail(*_):
+        raise KeyError("odd")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    refuses(tmp_path / "x.png", "odd")
+
+
+def test_no_memory(tmp_path, monkeypatch):
+    Image.fromarray(quarters()).save(tmp_path / "x.png")
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    refuses(tmp_path / "x.png", "memory")
+
+
+def test_no_other_programs_are_started(tmp_path):
+    """Pillow hands EPS to Ghostscript."""
+    data = io.BytesIO()
+    Image.fromarray(quarters()).save(data, "EPS")
+    (tmp_path / "x.png").write_bytes(data.getvalue())
+    refuses(tmp_path / "x.png", "expected PNG")
+
+
+# -- arrays ------------------------------------------------------------------------
+
+
+def test_arrays():
+    colour = quarters()
+    assert as_rgb(colour) is colour
+    grey = colour[..., 0]
+    np.testing.assert_array_equal(as_rgb(grey), np.stack([grey] * 3, axis=-1))
+    np.testing.assert_array_equal(as_rgb(grey[..., None]), as_rgb(grey))
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "255 \\* image"),
+        (np.zeros((4, 4), np.uint16), "// 257"),
+        (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\].*:3\]"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "list"),
+        (np.zeros((0, 4, 3), np.uint8), r"\[0, 4, 3\]"),
+        (np.zeros(4, np.uint8), r"\[4\]"),
+    ],
+)
+def test_arrays_that_are_no_pictures(image, words):
+    with pytest.raises(ImageError, match=words):
+        as_rgb(image)

@@ -1,0 +1,131 @@
+"""Files, folders and globs; a name of its own for every result."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_recattend.input_files import find_images, readable, result_names, source_of
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    for name in [
+        *("b.png", "a.JPG", "c.tiff", "notes.txt", ".hidden.png", "._a.png"),
+        *("deep/d.webp", "deep/er/e.gif", ".git/f.png", "empty/readme.md"),
+    ]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(found):
+    return [path.as_posix() for path in found[0]]
+
+
+def test_a_folder(tree):
+    assert names(find_images(["."])) == ["a.JPG", "b.png", "c.tiff"]
+    assert find_images([str(tree)])[0] == [
+        tree / n for n in ("a.JPG", "b.png", "c.tiff")
+    ]
+
+
+def test_folders_of_folders(tree):
+    found = find_images(["."], recursive=True)
+    assert names(found) == ["a.JPG", "b.png", "c.tiff", "deep/d.webp", "deep/er/e.gif"]
+
+
+def test_files_whatever_their_suffix_in_the_order_given(tree):
+    assert names(find_images(["notes.txt", "b.png"])) == ["notes.txt", "b.png"]
+
+
+def test_globs(tree):
+    assert names(find_images(["*.p*g"])) == ["b.png"]
+    # Folders and texts match, too, but are no pictures.
+    assert names(find_images(["*"])) == ["a.JPG", "b.png", "c.tiff"]
+    assert names(find_images(["d*/*"])) == ["deep/d.webp"]
+    assert names(find_images(["deep/**"])) == ["deep/d.webp", "deep/er/e.gif"]
+
+
+def test_a_name_with_brackets_is_a_file_first(tree):
+    (tree / "x[1].png").touch()
+    assert names(find_images(["x[1].png"])) == ["x[1].png"]
+
+
+def test_every_file_once(tree):
+    found = find_images(["b.png", ".", str(tree / "b.png"), "*.png"])
+    assert names(found) == ["b.png", "a.JPG", "c.tiff"]
+
+
+def test_results_are_no_inputs(tree):
+    for folder in ("labels", "overlays"):
+        (tree / "out" / folder).mkdir(parents=True)
+        (tree / "out" / folder / "b.png").touch()
+    without = [tree / "out" / "labels", Path("out/overlays")]
+    found = names(find_images([".", "out/*/*.png"], recursive=True, without=without))
+    assert not [name for name in found if name.startswith("out")]
+    assert len(found) == 5
+
+
+def test_what_leads_to_nothing(tree):
+    files, problems = find_images(["b.png", "no.png", "empty", "*.bmp"])
+    assert names((files, None)) == ["b.png"]
+    assert [path for path, _ in problems] == ["no.png", "empty", "*.bmp"]
+    for (_, message), word in zip(
+        problems,
+        ["does not exist", "without pictures", "No picture matches"],
+        strict=True,
+    ):
+        assert word in message
+    assert "--recursive" in problems[1][1]
+    assert "--recursive" not in find_images(["empty"], recursive=True)[1][0][1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_links(tree):
+    os.symlink("b.png", tree / "link.png")
+    os.symlink("gone.png", tree / "broken.png")
+    os.symlink("round.png", tree / "round.png")
+    found = names(find_images(["b.png", "link.png", "broken.png", "round.png"]))
+    # The last two cannot be read; that is told where they are.
+    assert found == ["b.png", "broken.png", "round.png"]
+
+
+# -- names -------------------------------------------------------------------------
+
+
+def named(tmp_path, *files, taken=None):
+    taken = {source_of(tmp_path / k): v for k, v in (taken or {}).items()}
+    return result_names([tmp_path / file for file in files], taken)
+
+
+def test_the_stem(tmp_path):
+    assert named(tmp_path, "a/plant.png", "b/plant.v2.jpg") == ["plant", "plant.v2"]
+
+
+def test_equal_stems(tmp_path):
+    files = ["a/x.png", "b/x.png", "b/x.jpg", "c/b/x.jpg", "d/b/x.jpg", "d/X.png"]
+    found = named(tmp_path, *files)
+    assert found == ["x", "b_x", "b_x_jpg", "x_2", "x_3", "d_X"]
+
+
+def test_names_stay_from_call_to_call(tmp_path):
+    taken = {"b/x.png": "x"}
+    assert named(tmp_path, "a/x.png", "b/x.png", taken=taken) == ["a_x", "x"]
+    assert named(tmp_path, "b/x.png", "a/x.png", taken=taken) == ["x", "a_x"]
+
+
+def test_long_names(tmp_path):
+    found = named(tmp_path, "ä" * 120 + ".png", "ä" * 120 + ".jpg")
+    assert len(set(found)) == 2
+    assert all(len(os.fsencode(name)) <= 200 for name in found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_that_are_no_utf_8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    assert readable(tmp_path / name).endswith("caf\N{REPLACEMENT CHARACTER}.png")
+    assert named(tmp_path, name)[0].startswith("caf")

@@ -1,0 +1,580 @@
+"""The folder of predictions: what is written, what stays, what is refused."""
+
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from stub_predictor import Stub, found, picture
+
+from keras_recattend import predict_files as module
+from keras_recattend.input_files import find_images, source_of
+from keras_recattend.predict_files import predict_files
+from keras_recattend.predictions import OutputError, PredictionFolder
+from keras_recattend.result_pictures import picture_of, png_of_labels, thumbnail_of
+
+SETTINGS = {"weights": "w", "weights_sha256": "1", "inference": {"min_area": 5}}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(picture()).save(folder / "both.png")
+    Image.fromarray(picture(green=None)).save(folder / "red.png")
+    Image.fromarray(picture(20, 40, None, None)).save(folder / "none.png")
+    return folder
+
+
+def predict(paths, out, stub=None, settings=SETTINGS, **options):
+    """What predict.py does, without a network."""
+    paths = [str(p) for p in (paths if isinstance(paths, list) else [paths])]
+    files, problems = find_images(paths)
+    folder = PredictionFolder(out)
+    overwrite = options.get("overwrite", False)
+    folder.prepare(settings, map(source_of, files), overwrite)
+    return predict_files(
+        stub or Stub(), folder, files, problems=problems, weights="w", **options
+    )
+
+
+def table(out, name):
+    with open(out / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def labels_of(out, name):
+    with Image.open(out / "labels" / f"{name}.png") as file:
+        return np.array(file)
+
+
+def content(folder):
+    """Digest of each file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def no_partial_files(out):
+    return not [p for p in out.rglob("*") if p.name.startswith(".")]
+
+
+# -- what is written ---------------------------------------------------------------
+
+
+def test_all_files(photos, tmp_path):
+    out = tmp_path / "new" / "out"
+    outcome = predict(photos, out)
+    assert (outcome.predicted, outcome.skipped, outcome.failures) == (3, 0, [])
+    names = {"both", "none", "red"}
+    assert set(content(out)) == {
+        *(f"labels/{n}.png" for n in names),
+        *(f"overlays/{n}.png" for n in names),
+        *(f"records/{n}.json" for n in names),
+        *("settings.json", "counts.csv", "objects.csv", "report.html"),
+    }
+
+
+def test_label_maps(photos, tmp_path):
+    predict(photos, tmp_path / "out")
+    labels = labels_of(tmp_path / "out", "both")
+    expected = np.zeros((24, 32), int)
+    expected[2:9, 3:10] = 1
+    expected[12:22, 20:30] = 2
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, expected)
+    assert labels_of(tmp_path / "out", "none").shape == (20, 40)
+
+
+@pytest.mark.parametrize(("most", "dtype"), [(255, np.uint8), (256, np.uint16)])
+def test_label_maps_of_many_objects(most, dtype):
+    labels = np.arange(most + 1, dtype=np.uint16).reshape(1, -1)
+    again = np.asarray(Image.open(io.BytesIO(png_of_labels(labels))))
+    assert again.dtype == dtype
+    np.testing.assert_array_equal(again, labels)
+
+
+def test_tables(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    assert table(out, "counts.csv") == [
+        {
+            "file": str(photos / f"{name}.png"),
+            "name": name,
+            "count": count,
+            "mean_score": score,
+            "status": "ok",
+            "message": "",
+        }
+        for name, count, score in [
+            ("both", "2", "0.7500"),
+            ("none", "0", ""),
+            ("red", "1", "0.9000"),
+        ]
+    ]
+    rows = table(out, "objects.csv")
+    assert [(r["name"], r["id"]) for r in rows] == [
+        ("both", "1"),
+        ("both", "2"),
+        ("red", "1"),
+    ]
+    # A red rectangle in rows 2 to 8 and columns 3 to 9, a green one in 12 to 21 and 20
+    # to 29: centroids are the middles.
+    assert {k: rows[1][k] for k in list(rows[1])[3:]} == {
+        "area": "100",
+        "top": "12",
+        "left": "20",
+        "bottom": "21",
+        "right": "29",
+        "centroid_y": "16.50",
+        "centroid_x": "24.50",
+        "score": "0.6000",
+    }
+    assert (rows[0]["area"], rows[0]["centroid_y"]) == ("49", "5.00")
+
+
+def test_tables_without_objects_have_their_heading(tmp_path):
+    Image.fromarray(picture(9, 9, None, None)).save(tmp_path / "x.png")
+    predict(tmp_path / "x.png", tmp_path / "out")
+    text = (tmp_path / "out" / "objects.csv").read_text()
+    assert text.startswith("file,name,id,area,top,left,bottom,right,centroid_y,")
+    assert len(text.splitlines()) == 1
+
+
+def test_equal_stems_in_different_folders(tmp_path):
+    for name, image in [("a", picture()), ("b", picture(green=None))]:
+        (tmp_path / name).mkdir()
+        Image.fromarray(image).save(tmp_path / name / "x.png")
+    out = tmp_path / "out"
+    predict([tmp_path / "a", tmp_path / "b"], out)
+    assert labels_of(out, "x").max() == 2
+    assert labels_of(out, "b_x").max() == 1
+    assert [r["name"] for r in table(out, "counts.csv")] == ["x", "b_x"]
+
+
+def test_equal_stems_in_two_calls(tmp_path):
+    for name, image in [("a", picture()), ("b", picture(green=None))]:
+        (tmp_path / name).mkdir()
+        Image.fromarray(image).save(tmp_path / name / "x.png")
+    out = tmp_path / "out"
+    predict(tmp_path / "b", out)
+    predict(tmp_path / "a", out)
+    assert labels_of(out, "x").max() == 1
+    assert labels_of(out, "a_x").max() == 2
+    assert len(table(out, "counts.csv")) == 2
+
+
+def test_a_large_picture(tmp_path):
+    """Labels at full size, the overlay reduced."""
+    image = picture(2000, 3000, (100, 200, 299, 499), (1500, 2500, 1899, 2999))
+    Image.fromarray(image).save(tmp_path / "large.png", compress_level=1)
+    out = tmp_path / "out"
+    predict(tmp_path / "large.png", out, overlay_size=600)
+    assert labels_of(out, "large").shape == (2000, 3000)
+    assert [r["area"] for r in table(out, "objects.csv")] == ["60000", "200000"]
+    with Image.open(out / "overlays" / "large.png") as overlay:
+        assert overlay.size == (600, 400)
+
+
+def test_large_pictures_come_in_smaller_batches(photos, tmp_path, monkeypatch):
+    stub = Stub(batch_size=2)
+    predict(photos, tmp_path / "a", stub)
+    assert stub.batches == [2, 1]
+    monkeypatch.setattr(module, "MOST_PIXELS_A_BATCH", 24 * 32 + 1)
+    stub = Stub(batch_size=2)
+    predict(photos, tmp_path / "b", stub)
+    assert stub.batches == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "longest", "expected"),
+    [
+        ((24, 32), 1600, (336, 448)),  # 14 times: at least 320 rows
+        ((24, 32), 100, (72, 96)),
+        ((1, 1), 1600, (320, 320)),
+        ((400, 500), 1600, (400, 500)),
+        ((2000, 1000), 500, (500, 250)),
+        ((1, 30_000), 1600, (1, 1600)),
+        ((30_000, 1), 1600, (1600, 1)),
+        ((10, 900), 1600, (10, 900)),
+    ],
+)
+def test_size_of_an_overlay(shape, longest, expected):
+    labels = np.ones(shape, np.uint16)
+    overlay = picture_of(np.zeros((*shape, 3), np.uint8), labels, longest)
+    assert overlay.shape == (*expected, 3)
+
+
+def test_thumbnails_are_bounded():
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
+    for image in (noise, np.zeros((3, 2000, 3), np.uint8)):
+        data = thumbnail_of(image)
+        assert len(data) <= 12_000
+        assert max(Image.open(io.BytesIO(data)).size) <= 160
+
+
+# -- what cannot be read -----------------------------------------------------------
+
+
+def test_the_others_are_predicted(photos, tmp_path):
+    (photos / "empty.png").touch()
+    (photos / "text.png").write_text("no picture" * 10)
+    data = (photos / "both.png").read_bytes()
+    (photos / "cut.png").write_bytes(data[: len(data) // 2])
+    out = tmp_path / "out"
+    outcome = predict([photos, tmp_path / "gone.jpg"], out)
+    assert outcome.predicted == 3
+    rows = {pathlib.Path(r["file"]).stem: r for r in table(out, "counts.csv")}
+    failed = {name: r["message"] for name, r in rows.items() if r["status"] == "failed"}
+    assert set(failed) == {"empty", "text", "cut", "gone"}
+    assert "0 bytes" in failed["empty"]
+    assert "not a picture" in failed["text"]
+    assert "cut short" in failed["cut"]
+    assert "does not exist" in failed["gone"]
+    assert rows["cut"]["count"] == ""
+    assert not (out / "labels" / "cut.png").exists()
+    assert no_partial_files(out)
+    # Mended, and again: it alone is left to do.
+    (photos / "cut.png").write_bytes(data)
+    outcome = predict(photos, out)
+    assert (outcome.predicted, outcome.skipped, len(outcome.failures)) == (1, 3, 2)
+
+
+def test_a_picture_that_became_unreadable_has_no_results_in_the_tables(
+    photos, tmp_path
+):
+    out = tmp_path / "out"
+    predict(photos, out)
+    (photos / "red.png").write_bytes(b"damaged now")
+    predict(photos, out)
+    (row,) = (r for r in table(out, "counts.csv") if r["file"].endswith("red.png"))
+    assert row["status"] == "failed"
+    assert {r["name"] for r in table(out, "objects.csv")} == {"both"}
+
+
+# -- again -------------------------------------------------------------------------
+
+
+def test_what_is_done_is_skipped(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    before = content(out)
+    stub = Stub()
+    outcome = predict(photos, out, stub)
+    assert (outcome.predicted, outcome.skipped, stub.batches) == (0, 3, [])
+    assert content(out) == before
+
+
+@pytest.mark.parametrize("folder", ["labels", "overlays", "records"])
+def test_what_is_incomplete_is_done_again(photos, tmp_path, folder):
+    out = tmp_path / "out"
+    predict(photos, out)
+    before = content(out)
+    for path in (out / folder).glob("red.*"):
+        path.unlink()
+    if folder == "records":
+        (out / "labels" / "red.png").unlink()
+    assert predict(photos, out).predicted == 1
+    assert content(out) == before
+
+
+def test_a_changed_picture_is_done_again(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    Image.fromarray(picture()).save(photos / "none.png")
+    outcome = predict(photos, out)
+    assert (outcome.predicted, outcome.skipped) == (1, 2)
+    assert labels_of(out, "none").max() == 2
+
+
+def test_a_damaged_record_is_no_record(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    (out / "records" / "red.json").write_text('{"file": "x"}')
+    (out / "labels" / "red.png").unlink()
+    assert predict(photos, out).predicted == 1
+    assert len(table(out, "counts.csv")) == 3
+
+
+def test_tables_show_all_pictures_of_the_folder(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos / "both.png", out)
+    predict(photos / "red.png", out)
+    assert [r["name"] for r in table(out, "counts.csv")] == ["both", "red"]
+
+
+def test_an_interrupted_call_leaves_tables_and_goes_on(photos, tmp_path):
+    class Interrupted(Stub):
+        def __call__(self, images):
+            if self.batches:
+                raise KeyboardInterrupt
+            return super().__call__(images)
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        predict(photos, out, Interrupted(batch_size=2))
+    assert len(table(out, "counts.csv")) == 2
+    assert no_partial_files(out)
+    outcome = predict(photos, out)
+    assert (outcome.predicted, outcome.skipped) == (1, 2)
+    predict(photos, tmp_path / "whole")
+    for name in ("counts.csv", "objects.csv", "report.html"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+# -- other settings, and work by hand ----------------------------------------------
+
+OTHER = {**SETTINGS, "weights_sha256": "2", "inference": {"min_area": 9}}
+
+
+def test_other_settings_are_refused(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    before = content(out)
+    with pytest.raises(OutputError) as caught:
+        predict(photos, out, settings=OTHER)
+    for word in ("--overwrite", "--out", "min_area was 5, now 9", "another weights"):
+        assert word in str(caught.value)
+    assert content(out) == before
+
+
+def test_the_same_weights_by_another_name(photos, tmp_path):
+    predict(photos, tmp_path / "out")
+    moved = {**SETTINGS, "weights": "moved"}
+    assert predict(photos, tmp_path / "out", settings=moved).skipped == 3
+
+
+def test_overwrite(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    assert predict(photos, out, settings=OTHER, overwrite=True).predicted == 3
+    assert predict(photos, out, settings=OTHER).skipped == 3
+    # And with the same settings: everything anew.
+    assert predict(photos, out, settings=OTHER, overwrite=True).predicted == 3
+
+
+def test_overwrite_never_mixes_settings(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    with pytest.raises(OutputError, match="2 of them"):
+        predict(photos / "red.png", out, settings=OTHER, overwrite=True)
+
+
+def test_an_interrupted_overwrite_goes_on(photos, tmp_path):
+    class Interrupted(Stub):
+        def __call__(self, images):
+            if self.batches:
+                raise KeyboardInterrupt
+            return super().__call__(images)
+
+    out = tmp_path / "out"
+    predict(photos, out)
+    with pytest.raises(KeyboardInterrupt):
+        predict(photos, out, Interrupted(1), settings=OTHER, overwrite=True)
+    assert len(table(out, "counts.csv")) == 1
+    outcome = predict(photos, out, settings=OTHER)
+    assert (outcome.predicted, outcome.skipped) == (2, 1)
+
+
+def correct(out, name):
+    labels = labels_of(out, name).copy()
+    labels[0, 0] = 7
+    Image.fromarray(labels).save(out / "labels" / f"{name}.png")
+    return (out / "labels" / f"{name}.png").read_bytes()
+
+
+def test_a_corrected_label_map_is_kept(photos, tmp_path, caplog):
+    out = tmp_path / "out"
+    predict(photos, out)
+    corrected = correct(out, "red")
+    assert predict(photos, out).skipped == 3
+    outcome = predict(photos, out, overwrite=True)
+    assert (outcome.predicted, len(outcome.kept), outcome.failures) == (2, 1, [])
+    assert "red.png" in outcome.kept[0][1]
+    assert "is kept" in caplog.text
+    assert (out / "labels" / "red.png").read_bytes() == corrected
+    # Even where the picture is another one now.
+    Image.fromarray(picture()).save(photos / "red.png")
+    assert len(predict(photos, out).kept) == 1
+    assert (out / "labels" / "red.png").read_bytes() == corrected
+
+
+def test_a_label_map_that_is_not_on_record_is_kept(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos / "both.png", out)
+    (out / "labels" / "red.png").write_bytes(b"drawn by hand")
+    outcome = predict(photos, out)
+    assert "not on record" in outcome.failures[0][1]
+    assert (out / "labels" / "red.png").read_bytes() == b"drawn by hand"
+
+
+@pytest.mark.parametrize("name", ["labels", "counts.csv", "report.html"])
+def test_a_folder_with_somebodys_files_is_refused(photos, tmp_path, name):
+    """Such as a data set's own labels/."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).mkdir() if name == "labels" else (out / name).touch()
+    before = sorted(out.rglob("*"))
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=name):
+            predict(photos, out, overwrite=overwrite)
+    assert sorted(out.rglob("*")) == before
+
+
+def test_results_beside_the_pictures(photos):
+    """Their folder is free of results: allowed, and they are no inputs."""
+    pictures = content(photos)
+    predict(photos, photos)
+    assert predict(photos, photos).skipped == 3
+    assert pictures.items() <= content(photos).items()
+
+
+# -- writing that fails ------------------------------------------------------------
+
+
+def fill_the_disk(monkeypatch, full):
+    """`full(path)` says where the disk is full: half is written, then it fails."""
+    write = pathlib.Path.write_bytes
+
+    def write_bytes(self, data):
+        if full(self):
+            write(self, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return write(self, data)
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", write_bytes)
+
+
+@pytest.mark.parametrize(
+    "where", ["labels/.red", "overlays/.red", "records/.red", ".counts", ".report"]
+)
+def test_a_full_disk(photos, tmp_path, monkeypatch, where):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        fill_the_disk(patch, lambda path: where in path.as_posix())
+        with pytest.raises(OutputError, match=r"No space left.*same command"):
+            predict(photos, out, Stub(batch_size=1))
+    assert no_partial_files(out)
+    for folder in ("labels", "overlays"):
+        for path in (out / folder).iterdir():
+            with Image.open(path) as file:
+                file.load()
+    outcome = predict(photos, out)
+    assert not outcome.failures
+    predict(photos, tmp_path / "whole")
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_a_full_disk_at_the_start(photos, tmp_path, monkeypatch):
+    fill_the_disk(monkeypatch, lambda path: True)
+    stub = Stub()
+    with pytest.raises(OutputError, match="No space left"):
+        predict(photos, tmp_path / "out", stub)
+    assert not stub.batches
+
+
+def test_a_file_in_place_of_the_folder(photos, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="name a folder"):
+        predict(photos, tmp_path / "file")
+    with pytest.raises(OutputError, match="cannot be written to"):
+        predict(photos, tmp_path / "file" / "out")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="may write anywhere")
+def test_a_folder_without_permission(photos, tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="Permission denied"):
+        predict(photos, tmp_path / "closed" / "out")
+
+
+def test_what_a_killed_process_left_is_removed(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    (out / "labels" / ".red.png.123.tmp").write_bytes(b"half")
+    predict(photos, out)
+    assert no_partial_files(out)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 99}', "\0"])
+def test_damaged_settings(photos, tmp_path, text):
+    out = tmp_path / "out"
+    predict(photos, out)
+    (out / "settings.json").write_text(text)
+    with pytest.raises(OutputError, match=r"settings\.json"):
+        predict(photos, out)
+
+
+def test_no_memory_for_a_batch(photos, tmp_path):
+    """One by one then; a picture that is too large alone fails, the others do not."""
+
+    class ResourceExhaustedError(Exception):
+        """TensorFlow's has this name."""
+
+    class Full(Stub):
+        def __call__(self, images):
+            if len(images) > 1:
+                raise MemoryError
+            if images[0].shape == (20, 40, 3):
+                raise ResourceExhaustedError
+            return super().__call__(images)
+
+    outcome = predict(photos, tmp_path / "out", Full())
+    assert outcome.predicted == 2
+    ((file, message),) = outcome.failures
+    assert file.endswith("none.png")
+    assert "(40 x 20) does not fit into memory" in message
+
+
+def test_a_mistake_in_the_network_is_not_hidden(photos, tmp_path):
+    class Wrong(Stub):
+        def __call__(self, images):
+            raise TypeError("a defect")
+
+    with pytest.raises(TypeError, match="a defect"):
+        predict(photos, tmp_path / "out", Wrong())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_odd_names(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in [
+        b"caf\xe9.png",
+        b"a,b\"'.png",
+        b"x\ny.png",
+        "\u00e4\u6728.png".encode(),
+    ]:
+        Image.fromarray(picture()).save(folder / os.fsdecode(name), "PNG")
+    out = tmp_path / "out"
+    assert predict(folder, out, coco=tmp_path / "c.json").predicted == 4
+    rows = table(out, "counts.csv")
+    assert {r["status"] for r in rows} == {"ok"}
+    assert str(folder / "a,b\"'.png") in [r["file"] for r in rows]
+    assert len(json.loads((tmp_path / "c.json").read_bytes())["images"]) == 4
+    assert predict(folder, out).skipped == 4
+
+
+def test_scores_belong_to_their_objects(tmp_path):
+    class Two(Stub):
+        def __call__(self, images):
+            return [found([[1, 0, 2], [1, 0, 2]], [0.25, 1.0]) for _ in images]
+
+    Image.new("RGB", (3, 2)).save(tmp_path / "x.png")
+    predict(tmp_path / "x.png", tmp_path / "out", Two())
+    rows = table(tmp_path / "out", "objects.csv")
+    assert [(r["id"], r["left"], r["score"]) for r in rows] == [
+        ("1", "0", "0.2500"),
+        ("2", "2", "1.0000"),
+    ]
