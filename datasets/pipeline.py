@@ -130,12 +130,6 @@ def validation_batches(
     return dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(AHEAD)
 
 
-def _joined(samples, places):
-    """Dicts of both, sample by sample."""
-    both = tf.data.Dataset.zip(samples, places)
-    return both.map(lambda sample, place: sample | place)
-
-
 def _order(total, seed, start):
     """(sample number, image index), both int64, from sample `start` on, for ever."""
 
@@ -151,3 +145,9 @@ def _order(total, seed, start):
 
     passes = tf.data.Dataset.counter(start // total, dtype=tf.int64)
     return passes.flat_map(one_pass).skip(start % total)
+
+
+def _joined(samples, places):
+    """Dicts of both, sample by sample."""
+    both = tf.data.Dataset.zip(samples, places)
+    return both.map(lambda sample, place: sample | place)
