@@ -174,7 +174,7 @@ class Training:
             cache = MapCache(self.model, self.folder.maps, split)
             spent = time.monotonic() - began
             seconds = None if limit is None else limit - spent
-            if images.count and not cache.fill(images, seconds=seconds):
+            if images.count and not cache.fill(images, seconds=seconds, bar=self.bar):
                 _LOG.info(
                     "Foreground and angles are computed at every step: to keep those "
                     "of all images would take too much of the stage's time."
