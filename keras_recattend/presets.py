@@ -262,7 +262,7 @@ def _upright(name, **settings):
 def kitti():
     """KITTI cars, 128 x 448: a small foreground and angle network, then `cvppp`'s way.
 
-    Cost and score: not measured. For a GPU or a long night of a CPU.
+    Cost and score: not measured.
     """
     return _upright(
         "kitti",
@@ -276,7 +276,7 @@ def kitti():
 def cityscapes():
     """Cityscapes, 256 x 512: 8 classes from the pre-processing network.
 
-    Up to 19 objects, the largest. Cost and score: not measured. For a GPU.
+    Up to 19 objects, the largest. Cost and score: not measured.
     """
     return _upright(
         "cityscapes",
