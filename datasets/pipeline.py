@@ -136,12 +136,6 @@ def _batch_entry(image, classes, labels, count, old_ids):
     return {"image": image, "labels": labels, "count": count, "classes": classes}
 
 
-def _joined(samples, places):
-    """Dicts of both, sample by sample."""
-    both = tf.data.Dataset.zip(samples, places)
-    return both.map(lambda sample, place: sample | place)
-
-
 def _order(total, seed, start):
     """(sample number, image index), both int64, from sample `start` on, for ever."""
 
@@ -157,3 +151,9 @@ def _order(total, seed, start):
 
     passes = tf.data.Dataset.counter(start // total, dtype=tf.int64)
     return passes.flat_map(one_pass).skip(start % total)
+
+
+def _joined(samples, places):
+    """Dicts of both, sample by sample."""
+    both = tf.data.Dataset.zip(samples, places)
+    return both.map(lambda sample, place: sample | place)

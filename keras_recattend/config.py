@@ -276,6 +276,9 @@ class Stage:
         box_offset, mask_offset, sampling_period: scheduled sampling.
         box_padding: (ratio, least pixels) by which true boxes grow on every side
             (eq. 26). (0, 0.5) is the tight box: pixels reach half a pixel around.
+        box_noise: noise on the true boxes that the joint stage cuts, drawn for each
+            object: the most by which their center moves (as share of the size), and
+            their padding ratio changes.
         jitter: (center, log size) noise on true boxes, as share of the size.
         freeze_normalization: use the moving statistics in training, too.
     """
@@ -300,6 +303,7 @@ class Stage:
     mask_offset: int = 0
     sampling_period: int = 700
     box_padding: tuple[float, float] = (0.0, 0.5)
+    box_noise: tuple[float, float] = (0.0, 0.0)
     jitter: tuple[float, float] = (0.1, 0.2)
     freeze_normalization: bool = False
 
@@ -322,6 +326,9 @@ class Config:
         initializer: "he", or "small" (truncated normal 0.01, the authors').
         first_outputs_only: only the first n outputs may be matched to n objects (the
             authors' code) instead of any.
+        corner_matching: scheduled sampling takes the true object whose box overlaps
+            the predicted one most by their corners (the authors' Cityscapes) instead
+            of by their soft masks.
         min_object_area: objects with fewer pixels are dropped when records are made.
     """
 
@@ -333,6 +340,7 @@ class Config:
     normalization: str = "batch"
     initializer: str = "he"
     first_outputs_only: bool = False
+    corner_matching: bool = False
     min_object_area: int = 25
     preprocessor: Preprocessor | None = None
     box_network: BoxNetwork = field(default_factory=BoxNetwork)

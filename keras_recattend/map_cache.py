@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from keras_recattend.map_warp import warp_maps
 
@@ -52,7 +53,7 @@ class MapCache:
 
     def __init__(self, model, folder, name):
         config = model.config
-        self._shape = (*config.image_size, config.extra_channels)
+        self._stacked = (config.extra_channels, *config.image_size)
         folder = Path(folder)
         self.folder = folder / f"{name}-{network_fingerprint(model.preprocessor)}"
         for old in folder.glob(f"{name}-*"):
@@ -68,12 +69,13 @@ class MapCache:
         """Whether the maps of all images are there."""
         return self._mark.exists()
 
-    def fill(self, unchanged, batch_size=8, seconds=None):
+    def fill(self, unchanged, batch_size=8, seconds=None, bar=False):
         """Compute the maps that are missing.
 
         Args:
             unchanged: an `Unchanged`.
             seconds: give up as soon as it would take longer, or None.
+            bar: whether to show a progress bar.
 
         Returns:
             Whether all are there.
@@ -82,14 +84,17 @@ class MapCache:
             return True
         self.folder.mkdir(parents=True, exist_ok=True)
         began, done = time.monotonic(), 0
-        for number, batch in enumerate(unchanged.batches(batch_size)):
-            self._write(batch["image"], batch["index"].numpy())
-            done += len(batch["index"])
-            spent = time.monotonic() - began
-            if seconds is None or number < TRIAL:
-                continue
-            if spent / done * unchanged.count > seconds:
-                return False
+        progress = tqdm.tqdm(desc="maps", total=unchanged.count, disable=not bar)
+        with progress:
+            for number, batch in enumerate(unchanged.batches(batch_size)):
+                self._write(batch["image"], batch["index"].numpy())
+                done += len(batch["index"])
+                progress.update(len(batch["index"]))
+                spent = time.monotonic() - began
+                if seconds is None or number < TRIAL:
+                    continue
+                if spent / done * unchanged.count > seconds:
+                    return False
         self._mark.touch()
         _LOG.info("Foreground and angles of %d images are kept.", done)
         return True
@@ -102,9 +107,9 @@ class MapCache:
             extra = tf.map_fn(
                 self._read,
                 batch.pop("index"),
-                fn_output_signature=tf.TensorSpec(self._shape, tf.uint8),
+                fn_output_signature=tf.TensorSpec(self._stacked, tf.uint8),
             )
-            extra = tf.cast(extra, tf.float32) / LEVELS
+            extra = tf.transpose(tf.cast(extra, tf.float32), [0, 2, 3, 1]) / LEVELS
             if "matrix" in batch:
                 extra = warp_maps(extra, batch.pop("matrix"))
             return batch | {"extra": extra}
@@ -136,12 +141,11 @@ class MapCache:
             os.replace(temporary, path)
 
     def _read(self, index):
-        """The maps of an image, uint8 [H, W, E]; TensorFlow's own, without Python."""
-        height, width, channels = self._shape
+        """The maps of an image, uint8 [E, H, W]; TensorFlow's own, without Python."""
         number = tf.strings.as_string(index, width=8, fill="0")
         path = tf.strings.join([str(self.folder) + os.sep, number, ".png"])
         levels = tf.io.decode_png(tf.io.read_file(path), 1)
-        return tf.transpose(tf.reshape(levels, [channels, height, width]), [1, 2, 0])
+        return tf.reshape(levels, self._stacked)
 
 
 def network_fingerprint(network):

@@ -439,6 +439,7 @@ class RecurrentAttention(keras.Model):
         training=False,
         segment_objects=True,
         collect=("masks", "scores", "box_iou"),
+        cut=None,
     ):
         """Run all T steps as training does, with the truth mixed in (section 2.6).
 
@@ -455,6 +456,7 @@ class RecurrentAttention(keras.Model):
                 "box_iou" (soft box IoU [B, T, T]), "greedy", "canvas" (after the step),
                 "box_masks", "center", "size", "center_used", "size_used", "raw",
                 "log_variance", "attention", "patch", "heat".
+            cut: a `Truth` whose boxes are cut in place of the truth's own (noise).
 
         Returns:
             A dict of the collected, time as the second axis.
@@ -484,13 +486,17 @@ class RecurrentAttention(keras.Model):
                 soft_box = box_mask(*filters, box.log_gamma_box)
                 iou = soft_iou_matrix(soft_box[:, tf.newaxis], fills)[:, 0]
                 values["box_masks"] = soft_box
-            greedy = greedy_match(iou)  # [B, T]
+            if self.config.corner_matching:
+                predicted = boxes.corners(box.center, box.size)
+                greedy = greedy_match(_corner_iou(predicted, truth))
+            else:
+                greedy = greedy_match(iou)  # [B, T]
             true_mask = tf.einsum("bt,bthw->bhw", greedy, truth.masks)
             if noise_seed is not None:
                 true_mask = noisy(true_mask, noise_seed + tf.stack([0, t]))
             written, score_features = true_mask, None
             if segment_objects:
-                center, size = self._mix_boxes(box, truth, greedy, use_box[:, t])
+                center, size = self._mix_boxes(box, cut or truth, greedy, use_box[:, t])
                 segment = self.segment(
                     prepared,
                     canvas,
@@ -609,6 +615,13 @@ class RecurrentAttention(keras.Model):
     def get_compile_config(self):
         # The objective belongs to a training run, not to a saved model.
         return None
+
+
+def _corner_iou(predicted, truth):
+    """IoU of boxes [B, 2] twice with all true boxes, 0 for empty slots, [B, T]."""
+    low, high = (values[:, tf.newaxis] for values in predicted)
+    iou = boxes.box_iou((low, high), (truth.top_left, truth.bottom_right))
+    return iou * truth.exists
 
 
 def _inputs(inputs):

@@ -48,6 +48,7 @@ _JOINT = dataclasses.replace(
     steps=30_000,
     decay=0.8,
     box_padding=(0.2, 20.0),
+    box_noise=(0.05, 0.1),
     box_offset=-50_000,
     mask_offset=3000,
     sampling_period=700,
@@ -159,6 +160,7 @@ def cityscapes_paper():
         image_size=(256, 512),
         # The last of the 20 steps is the one that ends.
         max_instances=19,
+        corner_matching=True,
         preprocessor=_LARGE_FCN,
         box_network=BoxNetwork(
             depths=(16, 16, 32, 32, 64, 64, 64, 64),

@@ -25,7 +25,7 @@ class Predictor:
 
     Resizes to the network's input, runs it, pastes the objects at the image's own
     size. With `inference.zoom` above 1 a second pass looks at the crop round all that
-    that the first pass found. The pre-processing network runs in both passes, since
+    the first pass found. The pre-processing network runs in both passes, since
     the crop shows it more; `Found.foreground` is the whole image's, of the first.
 
     Args:

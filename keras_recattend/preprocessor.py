@@ -5,7 +5,11 @@ import typing
 import keras
 import tensorflow as tf
 
-from keras_recattend.layers.convolution import ConvolutionStack, TransposedStack
+from keras_recattend.layers.convolution import (
+    ConvolutionStack,
+    TransposedStack,
+    kernel_initializer,
+)
 
 __all__ = ["Maps", "PreprocessingNetwork"]
 
@@ -82,6 +86,9 @@ class PreprocessingNetwork(keras.layers.Layer):
             name="transposed",
             **common,
         )
+        # All classes as likely at first: nothing would normalise wide logits.
+        last = self.transposed.convolutions[-1]
+        last.kernel_initializer = kernel_initializer("small")
 
     @classmethod
     def of_config(cls, config, **kwargs):

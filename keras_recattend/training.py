@@ -116,6 +116,7 @@ class Training:
     def __post_init__(self):
         # One for all stages: its graph is traced once.
         self._predictor = Predictor(self.model)
+        self._keeps_maps = False
 
     def run(self, names=None, resume=False):
         """Train the stages called `names` (None = all of the preset), in order.
@@ -133,7 +134,7 @@ class Training:
         done = state.get("done", [])
         best = state.get("best")
         shares = sum(config.stages[name].share for name in names)
-        pays = self._maps_pay(names)
+        self._keeps_maps = self._maps_pay(names)
         for name in names:
             if name in done:
                 _LOG.info("Stage %s is done already.", name)
@@ -141,8 +142,7 @@ class Training:
             share = config.stages[name].share / shares
             minutes = None if self.minutes is None else self.minutes * share
             at = state if state.get("stage") == name else {}
-            maps = self._maps(minutes) if pays and name != "preprocess" else None
-            best = self._stage(name, minutes, at, done, best, maps)
+            best = self._stage(name, minutes, at, done, best)
             done = [*done, name]
             # A stage that is done needs no optimiser to go on.
             self.folder.save_state(
@@ -163,19 +163,23 @@ class Training:
         samples = sum(min(s.steps, limit) * s.batch_size for s in stages_)
         return samples > self.unchanged[0].count
 
-    def _maps(self, minutes):
-        """Return ([training cache, validation cache], seconds it took), or None."""
+    def _maps(self, name, minutes):
+        """Return ([training cache, validation cache] or None, seconds it took)."""
+        if name == "preprocess" or not self._keeps_maps:
+            return None, 0.0
         began = time.monotonic()
-        seconds = None if minutes is None else 60 * minutes * MAPS_SHARE
+        limit = None if minutes is None else 60 * minutes * MAPS_SHARE
         caches = []
-        for name, images in zip(("train", "val"), self.unchanged, strict=True):
-            cache = MapCache(self.model, self.folder.maps, name)
-            if images.count and not cache.fill(images, seconds=seconds):
+        for split, images in zip(("train", "val"), self.unchanged, strict=True):
+            cache = MapCache(self.model, self.folder.maps, split)
+            spent = time.monotonic() - began
+            seconds = None if limit is None else limit - spent
+            if images.count and not cache.fill(images, seconds=seconds, bar=self.bar):
                 _LOG.info(
                     "Foreground and angles are computed at every step: to keep those "
                     "of all images would take too much of the stage's time."
                 )
-                return None
+                return None, time.monotonic() - began
             caches.append(cache)
         return caches, time.monotonic() - began
 
@@ -189,7 +193,7 @@ class Training:
         self.folder.load_state(self.model)
         return about
 
-    def _stage(self, name, minutes, at, done, best, maps=None):
+    def _stage(self, name, minutes, at, done, best):
         """Train one stage; return the best validation SBD so far."""
         config = self.model.config
         # Seeds differ by stage: the same images in another order.
@@ -197,7 +201,7 @@ class Training:
         objective = stages.objective(name, config, seed=seed)
         stage = objective.stage
         step = at.get("step", 0)
-        caches, spent = maps or (None, 0.0)
+        caches, spent = self._maps(name, minutes)
         elapsed = at.get("elapsed", 0.0) + spent
         clock = Clock(stage.steps, minutes, self.max_steps, step, elapsed)
         self.model.compile(make_optimizer(stage), objective=objective)

@@ -32,26 +32,30 @@ class Truth(typing.NamedTuple):
         return self.bottom_right - self.top_left
 
     @classmethod
-    def of_masks(cls, masks, padding):
-        """Make it from masks [B, T, H, W]; padding as `boxes.pad_boxes` takes it."""
+    def of_masks(cls, masks, padding, shift=0.0):
+        """Make it from masks [B, T, H, W].
+
+        Args:
+            padding: (ratio, least), shift: as `boxes.pad_boxes` takes them.
+        """
         low, high = boxes.mask_boxes(masks)
         exists = tf.reduce_any(masks > 0, axis=[-2, -1])
-        padded = boxes.pad_boxes(low, high, *padding, exists)
+        padded = boxes.pad_boxes(low, high, *padding, exists, shift)
         return cls(masks, tf.cast(exists, tf.float32), *padded)
 
     @classmethod
-    def of_labels(cls, labels, slots, padding):
+    def of_labels(cls, labels, slots, padding, shift=0.0):
         """Make it from label maps int32 [B, H, W] with ids 1..slots."""
         low, high, area = boxes.label_boxes(labels, slots)
-        padded = boxes.pad_boxes(low, high, *padding, area > 0)
+        padded = boxes.pad_boxes(low, high, *padding, area > 0, shift)
         return cls(label_masks(labels, slots), tf.cast(area > 0, tf.float32), *padded)
 
     @classmethod
-    def of_batch(cls, batch, slots, padding):
+    def of_batch(cls, batch, slots, padding, shift=0.0):
         """Make it from a training batch: "masks" where given, else "labels"."""
         if "masks" in batch:
-            return cls.of_masks(batch["masks"], padding)
-        return cls.of_labels(batch["labels"], slots, padding)
+            return cls.of_masks(batch["masks"], padding, shift)
+        return cls.of_labels(batch["labels"], slots, padding, shift)
 
 
 def label_masks(labels, slots):

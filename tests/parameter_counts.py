@@ -211,28 +211,31 @@ def upright(grid):
     )
 
 
+def leaves(extra):
+    """`leaves`, with so many channels of a pre-processing network."""
+    return heat(
+        extra=extra,
+        grid=(28, 28),
+        fold=2,
+        stride=8,
+        trunk=[16, 24, 32, 48, 48],
+        context=[64, 64, 64],
+        glimpses=(96, 96),
+        features=(48, 32, 2),
+        decoder=[48, 32, 32, 16, 16, 1],
+        patch=8 * 8,
+        cnn=[16, 24, 32, 32, 48],
+    )
+
+
 NONE = Count(0, 0)
 OWN_FCN = own_fcn([96, 64, 32, 24, 9])
 OWN_CLASSES_FCN = own_fcn([96, 64, 32, 32, 17])
 
 # name -> (the whole model without the pre-processing network, that network)
 COUNTS = {
-    "leaves": (
-        heat(
-            extra=0,
-            grid=(28, 28),
-            fold=2,
-            stride=8,
-            trunk=[16, 24, 32, 48, 48],
-            context=[64, 64, 64],
-            glimpses=(96, 96),
-            features=(48, 32, 2),
-            decoder=[48, 32, 32, 16, 16, 1],
-            patch=8 * 8,
-            cnn=[16, 24, 32, 32, 48],
-        ),
-        NONE,
-    ),
+    "leaves": (leaves(extra=0), NONE),
+    "leaves_preprocessed": (leaves(extra=9), OWN_FCN),
     "cvppp": (
         heat(
             extra=0,

@@ -65,6 +65,8 @@ def test_the_papers_numbers(name):
         assert (stage.steps, stage.batch_size, stage.decay) == row[stage_name]
         assert stage.period == 5000
         assert stage.box_padding == (0.2, padding)
+        assert stage.box_noise == ((0.05, 0.1) if stage_name == "joint" else (0, 0))
+    assert config.corner_matching == (name == "cityscapes_paper")
     joint = config.stages["joint"]
     sampling = (joint.sampling_period, joint.box_offset, joint.mask_offset)
     assert sampling == row["sampling"]

@@ -91,6 +91,13 @@ def test_the_last_layer_is_linear_and_not_normalised():
     assert network.logits(images(heat_config(), 1)).numpy().min() < 0
 
 
+def test_a_new_network_finds_all_classes_as_likely():
+    model = RecurrentAttention(heat_config(preprocessor=SEMANTIC))
+    maps = model.maps(images(model.config, 1))
+    np.testing.assert_allclose(maps.angles, 1 / 8, atol=0.05)
+    np.testing.assert_allclose(maps.semantic, 1 / 9, atol=0.05)
+
+
 def test_a_layer_made_anew_from_its_config_says_the_same():
     model = spread(heat_config(preprocessor=SEMANTIC))
     layer = model.preprocessor

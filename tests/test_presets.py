@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from datasets import augmentation
 from keras_recattend import presets
-from keras_recattend.config import Config, ConfigError
+from keras_recattend.config import Augmentation, Config, ConfigError
 from keras_recattend.stages import STAGES, objective
 
 
@@ -30,6 +31,14 @@ def test_a_preset_has_stages_that_exist(preset):
         assert stage.steps > 0
         assert stage.share > 0
         assert stage.steps_per_epoch > 0
+
+
+def test_a_presets_augmentation_fits_its_images(preset):
+    augmentation.check(preset.augmentation, preset.image_size)
+    # A mirrored image has mirrored angles, and the targets are made from it; the
+    # paper's presets with angles only crop.
+    if preset.name.endswith("_paper") and preset.preprocessor is not None:
+        assert preset.augmentation == Augmentation(pad_crop=16)
 
 
 def test_shares_add_up(preset):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from keras_recattend.map_cache import Unchanged
+from keras_recattend.map_cache import MapCache, Unchanged
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunFolder
 from keras_recattend.stages.objective import Objective
@@ -69,7 +69,12 @@ def run(folder, monkeypatch, steps=3, **options):
     seed_everything(0)
     model = RecurrentAttention(config)
     training = Training(model, folder, stream, validation, [], bar=False, **options)
-    training.run()
+    # Building graphs would take longer than these few steps.
+    tf.config.run_functions_eagerly(True)
+    try:
+        training.run()
+    finally:
+        tf.config.run_functions_eagerly(False)
     return model, folder, seen
 
 
@@ -103,3 +108,20 @@ def test_few_steps_are_not_worth_keeping_the_maps(tmp_path, monkeypatch, known):
     """One step of two images, of three: each is seen less than once."""
     _, _, seen = run(tmp_path / "few", monkeypatch, max_steps=1, unchanged=known)
     assert seen["box"] == {False}
+
+
+def test_maps_that_would_take_too_long_are_not_kept(tmp_path, monkeypatch, known):
+    """A fifth of the box stage's 2 seconds, less what is spent already."""
+    asked = []
+
+    def giving_up(self, unchanged, seconds, bar):
+        asked.append(seconds)
+        return False
+
+    monkeypatch.setattr(MapCache, "fill", giving_up)
+    _, _, seen = run(
+        tmp_path / "short", monkeypatch, minutes=4 / 60, max_steps=1, unchanged=known
+    )
+    assert seen["box"] == {False}
+    assert len(asked) == 1
+    assert 0.3 < asked[0] <= 0.4

@@ -34,6 +34,25 @@ class JointStage(Objective):
             for offset in (stage.box_offset, stage.mask_offset)
         )
 
+    def cut_boxes(self, batch, truth, seed):
+        """Return the truth with noise on its boxes, as the patches show them.
+
+        Args:
+            truth: a `Truth`, without. seed: int32 [2].
+        """
+        shift, change = self.stage.box_noise
+        if not (shift or change):
+            return truth
+        seeds = split_seed(seed, 2)
+        shape = tf.concat([tf.shape(truth.exists), [1]], axis=0)
+        ratio, least = self.stage.box_padding
+        ratio += tf.random.stateless_uniform(shape, seeds[0], -change, change)
+        moved = tf.random.stateless_uniform(
+            tf.shape(truth.top_left), seeds[1], -shift, shift
+        )
+        timespan = self.config.timespan
+        return Truth.of_batch(batch, timespan, (ratio, least), moved)
+
     def evaluate(self, model, batch, step, seed, training):
         seeds = split_seed(seed, 3)
         truth = Truth.of_batch(batch, self.config.timespan, self.stage.box_padding)
@@ -51,6 +70,7 @@ class JointStage(Objective):
             switches,
             noise_seed=seeds[2] if training else None,
             training=norm,
+            cut=self.cut_boxes(batch, truth, seeds[2]) if training else None,
         )
         iou = soft_iou_matrix(outputs["masks"], truth.masks)
         first = self.config.first_outputs_only

@@ -11,6 +11,7 @@ import tiny
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.stages import JointStage, UnrolledBoxStage
 from keras_recattend.training import make_optimizer
+from keras_recattend.truth import Truth
 
 ALWAYS = {"box_offset": 10**6, "mask_offset": 10**6}
 NEVER = {"box_offset": -(10**6), "mask_offset": -(10**6)}
@@ -178,3 +179,104 @@ def test_unrolled_box_stage_draws_the_matched_truth(spied):
     assert not canvas[truth.masks.numpy()[0].max(axis=0) == 0].any()
     assert canvas.max() > 0.2
     assert not outputs["canvas"].numpy()[1].any()
+
+
+# -- what the paper's street scenes add ----------------------------------------------
+
+
+def noisy_stage(noise, **stage):
+    options = {"box_noise": noise, "box_padding": (0.2, 1.0), **ALWAYS, **stage}
+    return JointStage(tiny.paper_config(options))
+
+
+def test_noise_moves_and_pads_every_object_by_itself():
+    batch = tiny.batch((3, 2))
+    stage = noisy_stage((0.05, 0.1))
+    # Without padding: each object's own extent.
+    own = Truth.of_batch(batch, 4, (0.0, 0.0))
+    truth = Truth.of_batch(batch, 4, stage.stage.box_padding)
+    draws = [stage.cut_boxes(batch, truth, tf.constant([0, s])) for s in range(50)]
+    extent = own.size.numpy()
+    there = own.exists.numpy() > 0
+    shifts = np.stack([(d.center - own.center).numpy() for d in draws])[:, there]
+    shifts /= extent[there]
+    assert np.abs(shifts).max() <= 0.05 + 1e-4
+    assert np.abs(shifts).max() > 0.045
+    assert np.abs(shifts.mean(axis=0)).max() < 0.02
+    # Both axes and all objects draw their own.
+    assert (np.abs(np.corrcoef(shifts.reshape(50, -1).T) - np.eye(10)) < 0.6).all()
+    padding = np.stack([(d.size - own.size).numpy() / 2 for d in draws])[:, there]
+    ratio = padding / extent[there]
+    # At least one pixel, whatever the ratio.
+    above = np.maximum(0.3 + 1e-4, 1.001 / extent[there])
+    below = np.maximum(0.1 - 1e-4, 0.999 / extent[there])
+    assert (ratio <= above).all()
+    assert (ratio >= below).all()
+    assert ratio.std(axis=0).max() > 0.03
+    for draw in draws:
+        np.testing.assert_array_equal(draw.exists, truth.exists)
+
+
+def test_without_noise_the_truth_is_cut():
+    batch = tiny.batch((2, 1))
+    stage = noisy_stage((0.0, 0.0))
+    truth = Truth.of_batch(batch, 4, stage.stage.box_padding)
+    assert stage.cut_boxes(batch, truth, tf.constant([0, 1])) is truth
+
+
+def test_noise_is_on_what_is_cut_and_not_on_what_is_wanted():
+    """The box loss still wants the true box; validation has no noise at all."""
+    batch = tiny.batch((2, 1))
+    noise = noisy_stage((0.05, 0.1))
+    model = RecurrentAttention(noise.config)
+    cuts = {}
+    unroll = model.unroll
+
+    def spy(prepared, truth, switches, **options):
+        names = ("box_iou", "greedy", "masks", "scores", "center_used", "size_used")
+        outputs = unroll(prepared, truth, switches, **options | {"collect": names})
+        cuts[len(cuts)] = truth, options.get("cut"), outputs
+        return outputs
+
+    model.unroll = spy
+    noise(model, batch, 0, training=True)
+    noise(model, batch, 0, training=False)
+    truth, cut, outputs = cuts[0]
+    for used, wanted in (("center_used", cut.center), ("size_used", cut.size)):
+        matched = tf.einsum("bst,btc->bsc", outputs["greedy"], wanted)
+        np.testing.assert_allclose(outputs[used], matched, rtol=1e-4, atol=1e-3)
+    assert np.abs(cut.size - truth.size).max() > 0.1
+    assert cuts[1][1] is None
+
+
+@pytest.mark.parametrize("by_corners", [True, False])
+def test_boxes_may_be_matched_by_their_corners(by_corners):
+    """A faint box on the smallest object: its corners say which, its soft mask not."""
+    batch = tiny.batch((3, 3))
+    model = RecurrentAttention(tiny.paper_config(corner_matching=by_corners))
+    truth = Truth.of_batch(batch, 4, (0.2, 2.0))
+    areas = np.prod(truth.size[0, :3], axis=-1)
+    aim, largest = int(areas.argmin()), int(areas.argmax())
+    center = truth.center[0, aim] / tiny.SIZE * 2 - 1
+    size = tf.math.log(truth.size[0, aim] / tiny.SIZE)
+    linear = model.box_head.linear
+    linear.kernel.assign(tf.zeros_like(linear.kernel))
+    # The soft mask is nearly the same everywhere: the largest object overlaps it most.
+    linear.bias.assign(tf.concat([center, size, [0.0, 0.0, 0.0, -9.0, 0.0]], axis=0))
+    off = tf.zeros_like(truth.exists)
+    out = model.unroll(
+        model.prepare(batch["image"]), truth, (off, off), collect=("greedy", "center")
+    )
+    np.testing.assert_allclose(out["center"][0, 0], truth.center[0, aim], atol=1e-3)
+    assert out["greedy"][0, 0].numpy().argmax() == (aim if by_corners else largest)
+    if by_corners:
+        # The other image's objects, by hand.
+        overlaps = np.zeros(4)
+        for slot in range(3):
+            low = np.maximum(truth.top_left[1, slot], truth.top_left[0, aim])
+            high = np.minimum(truth.bottom_right[1, slot], truth.bottom_right[0, aim])
+            both = np.prod(np.maximum(high - low, 0))
+            total = np.prod(truth.size[1, slot]) + np.prod(truth.size[0, aim])
+            overlaps[slot] = both / (total - both)
+        assert overlaps.max() > 0
+        assert out["greedy"][1, 0].numpy().argmax() == overlaps.argmax()

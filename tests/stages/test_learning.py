@@ -24,7 +24,7 @@ CASES = {
     "the paper's preprocess": (
         tiny.preprocessed,
         "preprocess",
-        {"optimizer": "momentum", "weight_decay": 5e-5, "learning_rate": 0.1},
+        {"optimizer": "momentum", "weight_decay": 5e-5, "learning_rate": 0.4},
         1.0,
     ),
     "box": (tiny.config, "box", {}, 1.0),
