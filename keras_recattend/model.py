@@ -16,6 +16,7 @@ from keras_recattend.layers import (
     LinearHead,
     Scoring,
     SegmentationNetwork,
+    WholeImage,
 )
 from keras_recattend.layers.gaussian import (
     BETA,
@@ -143,27 +144,7 @@ class RecurrentAttention(keras.Model):
             self.controller = Controller(
                 network.depths, network.pools, name="controller", **common
             )
-        glimpses = (network.glimpses, network.lstm_units, network.mlp_units)
-        if network.heat_map:
-            self.box_head = HeatMapHead(
-                config.image_size,
-                self.grid,
-                *glimpses,
-                initializer=config.initializer,
-                name="box_head",
-            )
-        else:
-            self.box_head = LinearHead(
-                config.image_size,
-                segmentation.patch_size,
-                self.grid,
-                *glimpses,
-                network.variance,
-                network.patch_gamma,
-                network.mask_gamma,
-                initializer=config.initializer,
-                name="box_head",
-            )
+        self.box_head = _box_head(config, self.grid)
         self.filters = GaussianFilters(
             config.image_size, segmentation.patch_size, segmentation.filters
         )
@@ -452,7 +433,8 @@ class RecurrentAttention(keras.Model):
             segment_objects: False for the paper's box stage: no segmentation, the
                 score from the LSTM state alone.
             collect: names of what to return, out of "masks", "scores" [B, T],
-                "box_iou" (soft box IoU [B, T, T]), "greedy", "canvas" (after the step),
+                "box_iou" (soft box IoU [B, T, T]; without boxes that of the masks),
+                "greedy", "canvas" (after the step),
                 "box_masks", "center", "size", "center_used", "size_used", "raw",
                 "log_variance", "attention", "patch", "heat".
 
@@ -462,6 +444,7 @@ class RecurrentAttention(keras.Model):
         timespan = self.config.timespan
         image_size = self.config.image_size
         batch = prepared.image.shape[0] or tf.shape(prepared.image)[0]
+        whole_image = self.config.box_network.whole_image
         if self.is_normalized:
             windows = boxes.soft_windows(truth.center, truth.size, image_size)
             windows = (windows[0] * truth.exists[..., tf.newaxis], windows[1])
@@ -475,7 +458,18 @@ class RecurrentAttention(keras.Model):
         def body(t, canvas, arrays):
             box = self.look(prepared, canvas, step=t, training=training)
             values = {"center": box.center, "size": box.size}
-            if self.is_normalized:
+            if whole_image:
+                # No boxes to compare: the truth that the segment itself overlaps most.
+                segment = self.segment(
+                    prepared,
+                    canvas,
+                    box,
+                    *self.patch_box(box),
+                    step=t,
+                    training=training,
+                )
+                iou = soft_iou_matrix(segment.mask[:, tf.newaxis], truth.masks)[:, 0]
+            elif self.is_normalized:
                 own = boxes.soft_windows(box.center, box.size, image_size)
                 own = (own[0][:, tf.newaxis], own[1][:, tf.newaxis])
                 iou = boxes.window_iou(own, windows)
@@ -490,16 +484,17 @@ class RecurrentAttention(keras.Model):
                 true_mask = noisy(true_mask, noise_seed + tf.stack([0, t]))
             written, score_features = true_mask, None
             if segment_objects:
-                center, size = self._mix_boxes(box, truth, greedy, use_box[:, t])
-                segment = self.segment(
-                    prepared,
-                    canvas,
-                    box,
-                    center,
-                    size,
-                    step=t,
-                    training=training,
-                )
+                if not whole_image:
+                    center, size = self._mix_boxes(box, truth, greedy, use_box[:, t])
+                    segment = self.segment(
+                        prepared,
+                        canvas,
+                        box,
+                        center,
+                        size,
+                        step=t,
+                        training=training,
+                    )
                 show_truth = use_mask[:, t, tf.newaxis, tf.newaxis]
                 written = show_truth * true_mask + (1.0 - show_truth) * segment.mask
                 score_features = segment.features
@@ -609,6 +604,36 @@ class RecurrentAttention(keras.Model):
     def get_compile_config(self):
         # The objective belongs to a training run, not to a saved model.
         return None
+
+
+def _box_head(config, grid):
+    """What turns the feature map into a `Box`."""
+    network, patch_size = config.box_network, config.segmentation.patch_size
+    glimpses = (network.glimpses, network.lstm_units, network.mlp_units)
+    common = {"initializer": config.initializer, "name": "box_head"}
+    if network.whole_image:
+        return WholeImage(
+            config.image_size,
+            patch_size,
+            grid,
+            *glimpses,
+            config.segmentation.filters,
+            network.patch_gamma,
+            network.mask_gamma,
+            **common,
+        )
+    if network.heat_map:
+        return HeatMapHead(config.image_size, grid, *glimpses, **common)
+    return LinearHead(
+        config.image_size,
+        patch_size,
+        grid,
+        *glimpses,
+        network.variance,
+        network.patch_gamma,
+        network.mask_gamma,
+        **common,
+    )
 
 
 def _inputs(inputs):
