@@ -211,25 +211,26 @@ def _check_same(options, out):
         if asked[name]:
             asked[name] = str(Path(asked[name]).resolve())
     file = out / "ablations.json"
-    if file.is_file() and any((out / n).exists() for n in (FULL, *ablation.NAMES)):
-        before = _read(file)
-        different = [n for n in _PASSED if before.get(n) != asked[n]]
-        if different:
-            told = ", ".join(
-                f"--{n.replace('_', '-')} {before.get(n)}" for n in different
-            )
-            raise UserError(
-                f"The runs in {out} were made with {told}. Give the same, or name "
-                "another folder with --out."
-            )
-        return
     if not file.is_file() and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(
             f"{out} exists already and holds something else than ablations. Name "
             "another folder with --out."
         )
+    if any((out / name).exists() for name in (FULL, *ablation.NAMES)):
+        _refuse_others(asked, _read(file), out)
+        return
     out.mkdir(parents=True, exist_ok=True)
     RunFolder.write_json(file, asked)
+
+
+def _refuse_others(asked, before, out):
+    different = [name for name in _PASSED if before.get(name) != asked[name]]
+    if different:
+        told = [f"--{n.replace('_', '-')} {before.get(n)}" for n in different]
+        raise UserError(
+            f"The runs in {out} were made with {', '.join(told)}. Give the same, or "
+            "name another folder with --out."
+        )
 
 
 def _read(file):
