@@ -98,7 +98,7 @@ def _minutes(history):
         ends = {row["stage"]: float(row["minutes"]) for row in rows}
     except (OSError, KeyError, ValueError) as error:
         raise RunError(f"{history} cannot be read: {error!r}") from error
-    return sum(ends.values())
+    return round(sum(ends.values()), 3)
 
 
 def markdown(rows, about):

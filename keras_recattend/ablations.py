@@ -100,6 +100,8 @@ def train_all(names, options, out):
         KeyboardInterrupt: a run was stopped, with everything saved.
         UserError: a run failed.
     """
+    left = [n for n in names if not RunFolder(out / n).metrics_file.is_file()]
+    _LOG.info("%d to train%s.", len(left), _hours(options, len(left)))
     for number, name in enumerate(names, start=1):
         folder = RunFolder(out / name)
         place = f"{number} of {len(names)}: {name}"
@@ -188,13 +190,20 @@ def _rows(out):
 
 def _about(options):
     """What stands above the table."""
-    budget = f"{options.minutes:g} minutes" if options.minutes else "the preset's steps"
+    budget = []
+    if options.minutes:
+        budget.append(f"{options.minutes:g} minutes each")
     if options.max_steps:
-        budget += f", at most {options.max_steps} steps a stage"
+        budget.append(f"stages of {options.max_steps} steps at most")
     return [
         f"Ablations of the preset `{_preset(options)}` on {options.dataset}: "
-        f"{budget} each, seed {options.seed}."
+        f"{', '.join(budget)}, seed {options.seed}."
     ]
+
+
+def _hours(options, count):
+    """How long it may take, where that is known."""
+    return f", {options.minutes * count / 60:.1f} hours" if options.minutes else ""
 
 
 def _preset(options):
