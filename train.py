@@ -28,6 +28,7 @@ _LOG = logging.getLogger("train")
 
 def parse(arguments=None):
     from datasets.catalog import DATASETS
+    from keras_recattend import ablation
     from keras_recattend.config import STAGES
 
     parser = Parser(__doc__)
@@ -41,6 +42,7 @@ def parse(arguments=None):
     data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
     model = parser.add_argument_group("model and training")
     model.add_argument("--preset", help="default: the data set's own")
+    model.add_argument("--ablation", help=", ".join(ablation.NAMES))
     model.add_argument(
         "--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run"
     )
@@ -68,7 +70,7 @@ def main():
     quiet_tensorflow()
     from datasets import catalog, splits
     from datasets.feed import Feed
-    from keras_recattend import presets
+    from keras_recattend import ablation, presets
     from keras_recattend.history import plot_history
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
@@ -83,6 +85,8 @@ def main():
         options = _resumed(options, about["options"])
     else:
         config = presets.get(options.preset or presets.of_dataset(options.dataset))
+        if options.ablation:
+            config = ablation.apply(config, options.ablation)
         about = {"options": _kept(options), "versions": versions()}
         # Mistakes are told before data is converted and a folder is made.
         folder.check_free()

@@ -148,6 +148,8 @@ class BoxNetwork:
             and that object's box; guides the attention and carries the box.
         sharpness: factor on the logits of the last read, with a heat map (1 = soft
             attention, a mean of places).
+        whole_image: no boxes: every patch is the whole image, and controller and
+            glimpses remain for the score's state (the ablation `no_box_net`).
         variance: "size" (variance from the box size, CVPPP) or "predicted".
         patch_gamma, mask_gamma: log gamma as fixed number, or None = predicted.
     """
@@ -167,6 +169,7 @@ class BoxNetwork:
     mlp_units: int = 256
     heat_map: bool = False
     sharpness: float = 1.0
+    whole_image: bool = False
     variance: str = "size"
     patch_gamma: float | None = 0.0
     mask_gamma: float | None = 2.0
@@ -469,6 +472,8 @@ def _validate(config):
     ]:
         _one_factor_a_layer(name, depths, factors)
     _validate_box_stage_pools(network)
+    if network.whole_image:
+        _validate_whole_image(config)
     if not network.sees_image and not config.extra_channels:
         raise ConfigError(
             "box_network.sees_image=False leaves the canvas alone: it needs a "
@@ -578,6 +583,37 @@ def _validate_box_stage_pools(network):
         raise ConfigError(
             f"box_network.box_stage_pools={pools} must be as many factors as "
             f"pools={network.pools}, of the same product, and needs late_canvas=False."
+        )
+
+
+def _validate_whole_image(config):
+    """Where no box is drawn, none can be trained, guided or drawn anew."""
+    network, inference = config.box_network, config.inference
+    settings = {
+        "box_network.heat_map": (network.heat_map, False),
+        "box_network.box_stage_pools": (network.box_stage_pools, ()),
+        "box_network.variance": (network.variance, "size"),
+        "segmentation.padding": (config.segmentation.padding, 1.0),
+        "inference.refinements": (inference.refinements, 0),
+        "inference.growth": (inference.growth, 0.0),
+        "inference.inhibition": (inference.inhibition, False),
+        "inference.zoom": (inference.zoom, 1.0),
+    }
+    for name, (value, needed) in settings.items():
+        if value != needed:
+            raise ConfigError(
+                f"box_network.whole_image needs {name}={needed!r}, got {value!r}: "
+                "there is no box to draw."
+            )
+    if None in (network.patch_gamma, network.mask_gamma):
+        raise ConfigError(
+            "box_network.whole_image needs a number for patch_gamma and mask_gamma: "
+            "there is no head that could predict them."
+        )
+    if "box" in config.stages:
+        raise ConfigError(
+            "stages.box trains boxes, but box_network.whole_image has none. Leave the "
+            "stage out."
         )
 
 

@@ -35,6 +35,8 @@ def stage_bytes(config, name):
         # The trunk is kept once an image, not once a step.
         joint = KEPT_PER_LAYER * network.joint_layers * network.feature_depth / shrink
         steps = joint + OTHER_FLOATS
+    if network.whole_image:
+        steps += _segmentation_floats(config) / (height * width)
     unrolled = name == "joint" or (name == "box" and stage.canvases == 0)
     if unrolled:
         floats = config.timespan * steps + layers
@@ -59,6 +61,20 @@ def _preprocessor_floats(network):
             floats += (reads[i] + network.transposed_depths[i - 1]) / shrink
         shrink /= network.transposed_factors[i] ** 2
         floats += KEPT_PER_LAYER * depth / shrink
+    return floats
+
+
+def _segmentation_floats(config):
+    """Floats that the segmentation network keeps per patch: much where it is large."""
+    network, floats = config.segmentation, 0.0
+    cells = network.patch_size[0] * network.patch_size[1]
+    for depth, pool in zip(network.depths, network.pools, strict=True):
+        floats += KEPT_PER_LAYER * depth * cells
+        cells /= pool**2
+    layers = zip(network.transposed_depths, network.transposed_factors, strict=True)
+    for depth, factor in layers:
+        cells *= factor**2
+        floats += KEPT_PER_LAYER * depth * cells
     return floats
 
 

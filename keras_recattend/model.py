@@ -16,6 +16,7 @@ from keras_recattend.layers import (
     LinearHead,
     Scoring,
     SegmentationNetwork,
+    WholeImage,
 )
 from keras_recattend.layers.gaussian import (
     BETA,
@@ -143,27 +144,7 @@ class RecurrentAttention(keras.Model):
             self.controller = Controller(
                 network.depths, network.pools, name="controller", **common
             )
-        glimpses = (network.glimpses, network.lstm_units, network.mlp_units)
-        if network.heat_map:
-            self.box_head = HeatMapHead(
-                config.image_size,
-                self.grid,
-                *glimpses,
-                initializer=config.initializer,
-                name="box_head",
-            )
-        else:
-            self.box_head = LinearHead(
-                config.image_size,
-                segmentation.patch_size,
-                self.grid,
-                *glimpses,
-                network.variance,
-                network.patch_gamma,
-                network.mask_gamma,
-                initializer=config.initializer,
-                name="box_head",
-            )
+        self.box_head = _box_head(config, self.grid)
         self.filters = GaussianFilters(
             config.image_size, segmentation.patch_size, segmentation.filters
         )
@@ -453,7 +434,8 @@ class RecurrentAttention(keras.Model):
             segment_objects: False for the paper's box stage: no segmentation, the
                 score from the LSTM state alone.
             collect: names of what to return, out of "masks", "scores" [B, T],
-                "box_iou" (soft box IoU [B, T, T]), "greedy", "canvas" (after the step),
+                "box_iou" (soft box IoU [B, T, T]; without boxes that of the masks),
+                "greedy", "canvas" (after the step),
                 "box_masks", "center", "size", "center_used", "size_used", "raw",
                 "log_variance", "attention", "patch", "heat".
             cut: a `Truth` whose boxes are cut in place of the truth's own (noise).
@@ -464,6 +446,7 @@ class RecurrentAttention(keras.Model):
         timespan = self.config.timespan
         image_size = self.config.image_size
         batch = prepared.image.shape[0] or tf.shape(prepared.image)[0]
+        whole_image = self.config.box_network.whole_image
         if self.is_normalized:
             windows = boxes.soft_windows(truth.center, truth.size, image_size)
             windows = (windows[0] * truth.exists[..., tf.newaxis], windows[1])
@@ -477,7 +460,18 @@ class RecurrentAttention(keras.Model):
         def body(t, canvas, arrays):
             box = self.look(prepared, canvas, step=t, training=training)
             values = {"center": box.center, "size": box.size}
-            if self.is_normalized:
+            if whole_image:
+                # No boxes to compare: the truth that the segment itself overlaps most.
+                segment = self.segment(
+                    prepared,
+                    canvas,
+                    box,
+                    *self.patch_box(box),
+                    step=t,
+                    training=training,
+                )
+                iou = soft_iou_matrix(segment.mask[:, tf.newaxis], truth.masks)[:, 0]
+            elif self.is_normalized:
                 own = boxes.soft_windows(box.center, box.size, image_size)
                 own = (own[0][:, tf.newaxis], own[1][:, tf.newaxis])
                 iou = boxes.window_iou(own, windows)
@@ -486,7 +480,7 @@ class RecurrentAttention(keras.Model):
                 soft_box = box_mask(*filters, box.log_gamma_box)
                 iou = soft_iou_matrix(soft_box[:, tf.newaxis], fills)[:, 0]
                 values["box_masks"] = soft_box
-            if self.config.corner_matching:
+            if self.config.corner_matching and not whole_image:
                 predicted = boxes.corners(box.center, box.size)
                 greedy = greedy_match(_corner_iou(predicted, truth))
             else:
@@ -496,16 +490,13 @@ class RecurrentAttention(keras.Model):
                 true_mask = noisy(true_mask, noise_seed + tf.stack([0, t]))
             written, score_features = true_mask, None
             if segment_objects:
-                center, size = self._mix_boxes(box, cut or truth, greedy, use_box[:, t])
-                segment = self.segment(
-                    prepared,
-                    canvas,
-                    box,
-                    center,
-                    size,
-                    step=t,
-                    training=training,
-                )
+                if not whole_image:
+                    center, size = self._mix_boxes(
+                        box, cut or truth, greedy, use_box[:, t]
+                    )
+                    segment = self._segment_refined(
+                        prepared, canvas, box, center, size, t, training
+                    )
                 show_truth = use_mask[:, t, tf.newaxis, tf.newaxis]
                 written = show_truth * true_mask + (1.0 - show_truth) * segment.mask
                 score_features = segment.features
@@ -536,6 +527,20 @@ class RecurrentAttention(keras.Model):
             maximum_iterations=timespan,
         )
         return {name: _time_second(a.stack()) for name, a in arrays.items()}
+
+    def _segment_refined(self, prepared, canvas, box, center, size, step, training):
+        """Segment as inference does: where it draws boxes anew, once, without gradient.
+
+        A network that learned to segment the first box's patch alone would paint over
+        its edges, and boxes drawn anew round that would grow.
+        """
+        settings = self.config.inference
+        common = {"step": step, "training": training}
+        if settings.refinements:
+            draft = self.segment(prepared, canvas, box, center, size, **common)
+            anew = self.around_mask(draft, settings.growth)
+            center, size = (tf.stop_gradient(values) for values in anew)
+        return self.segment(prepared, canvas, box, center, size, **common)
 
     def _mix_boxes(self, box, truth, greedy, use_truth):
         """The box to cut: the prediction, or the matched truth by the switch."""
@@ -622,6 +627,36 @@ def _corner_iou(predicted, truth):
     low, high = (values[:, tf.newaxis] for values in predicted)
     iou = boxes.box_iou((low, high), (truth.top_left, truth.bottom_right))
     return iou * truth.exists
+
+
+def _box_head(config, grid):
+    """What turns the feature map into a `Box`."""
+    network, patch_size = config.box_network, config.segmentation.patch_size
+    glimpses = (network.glimpses, network.lstm_units, network.mlp_units)
+    common = {"initializer": config.initializer, "name": "box_head"}
+    if network.whole_image:
+        return WholeImage(
+            config.image_size,
+            patch_size,
+            grid,
+            *glimpses,
+            config.segmentation.filters,
+            network.patch_gamma,
+            network.mask_gamma,
+            **common,
+        )
+    if network.heat_map:
+        return HeatMapHead(config.image_size, grid, *glimpses, **common)
+    return LinearHead(
+        config.image_size,
+        patch_size,
+        grid,
+        *glimpses,
+        network.variance,
+        network.patch_gamma,
+        network.mask_gamma,
+        **common,
+    )
 
 
 def _inputs(inputs):

@@ -18,10 +18,12 @@ from PIL import Image
 
 from datasets import catalog
 from datasets.errors import DataError
-from keras_recattend import presets
+from keras_recattend import ablation, presets
+from keras_recattend.ablation_table import row_of
 from keras_recattend.errors import run_command
 from keras_recattend.map_cache import MapCache
 from keras_recattend.metrics.report import read_csv
+from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunFolder
 from keras_recattend.stages import STAGES
 
@@ -128,6 +130,8 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path, arguments, words):
         (["--preset", "leafs"], ["'leafs'", "'leaves'"]),
         (["--stage", "bix"], ["'bix'", "box"]),
         (["--datset", "cvppp"], ["--datset", "--dataset"]),
+        (["--ablation", "no_box"], ["'no_box'", "'no_box_net'"]),
+        (["--ablation", "no_angles"], ["no_angles", "leaves", "no pre-processing"]),
         (["--resume"], ["--resume", "--run-dir"]),
         (["--resume", "--run-dir", "none"], ["none", "not a run folder"]),
         (["--minutes", "0"], ["--minutes"]),
@@ -423,3 +427,32 @@ def test_a_preset_with_a_pre_processing_network(plants, tmp_path, monkeypatch):
     assert len(set(kept)) == 2
     assert not (run / "maps").exists()
     assert np.isfinite(summary_of(run)["sbd"]["mean"])
+
+
+# -- an ablation ---------------------------------------------------------------------
+
+
+def test_an_ablation_is_a_run_like_any_other(plants, tmp_path, caplog):
+    """Without boxes, from the records to a row of the table."""
+    run = tmp_path / "no_box_net"
+    arguments = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", run]
+    arguments += ["--records-dir", tmp_path / "records", "--preset", "tiny"]
+    tf.config.run_functions_eagerly(True)
+    try:
+        done = call("train", *arguments, "--max-steps", 2, "--ablation", "no_box_net")
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert done == 0
+    config, about = RunFolder(run).read()
+    assert config == ablation.apply(tiny_preset(), "no_box_net")
+    assert about["options"]["ablation"] == "no_box_net"
+    rows = read_csv(run / "history.csv")
+    assert [row["stage"] for row in rows] == ["segmentation", "own_canvases", "joint"]
+    assert not {"box", "numbers", "heat", "cells"} & set(rows[0])
+    row = row_of("no_box_net", run)
+    assert row["parameters"] == RecurrentAttention(config).count_params()
+    assert row["minutes"] == pytest.approx(sum(r["minutes"] for r in rows))
+    assert row["mwcov"] == summary_of(run)["mwcov"]["mean"]
+    # The run's own ablation goes on.
+    assert call("train", "--resume", "--run-dir", run, "--ablation", "no_angles") == 0
+    assert "--ablation no_angles is not used" in caplog.text

@@ -17,6 +17,7 @@ from keras_recattend.layers.convolution import (
 from keras_recattend.layers.gaussian import GaussianFilters
 from keras_recattend.layers.scoring import Scoring
 from keras_recattend.layers.segmentation import PatchSegmentation, SegmentationNetwork
+from keras_recattend.layers.whole_image import WholeImage
 
 __all__ = [
     "Box",
@@ -34,4 +35,5 @@ __all__ = [
     "Scoring",
     "SegmentationNetwork",
     "TransposedStack",
+    "WholeImage",
 ]

@@ -68,7 +68,8 @@ class GlimpseNetwork(Float32Layer):
 
     The first glimpse is uniform, or the softmax of a prior; the following ones come
     from the hidden state by a two-layer MLP with softmax over all cells. The LSTM
-    starts from zero for every object: only the canvas remembers.
+    starts from zero for every object: only the canvas remembers. Where one glimpse is
+    all, there is no MLP.
 
     Args:
         glimpses, lstm_units, mlp_units: sizes.
@@ -106,17 +107,20 @@ class GlimpseNetwork(Float32Layer):
         self.lstm = keras.layers.LSTMCell(
             lstm_units, recurrent_initializer=recurrent, name="lstm", **kernel
         )
-        self.mlp = [
-            keras.layers.Dense(
-                mlp_units, activation="relu", name="mlp0", **kernel, **bias
-            ),
-            keras.layers.Dense(cells, name="mlp1", **kernel, **bias),
-        ]
+        self.mlp = []
+        if glimpses > 1 or last_logits:
+            self.mlp = [
+                keras.layers.Dense(
+                    mlp_units, activation="relu", name="mlp0", **kernel, **bias
+                ),
+                keras.layers.Dense(cells, name="mlp1", **kernel, **bias),
+            ]
 
     def build(self, features_shape):
         self.lstm.build((None, features_shape[-1]))
-        self.mlp[0].build((None, self.lstm_units))
-        self.mlp[1].build((None, self.mlp_units))
+        if self.mlp:
+            self.mlp[0].build((None, self.lstm_units))
+            self.mlp[1].build((None, self.mlp_units))
 
     def call(self, features, prior=None):
         """Look at `features` [N, P, L], float32; `prior` logits [N, P] or None."""

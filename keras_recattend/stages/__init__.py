@@ -7,6 +7,10 @@ from keras_recattend.stages.objective import Objective
 from keras_recattend.stages.own_canvases import OwnCanvasesStage
 from keras_recattend.stages.preprocess import PreprocessStage
 from keras_recattend.stages.segmenting import SegmentationStage
+from keras_recattend.stages.whole_image import (
+    WholeOwnCanvasesStage,
+    WholeSegmentationStage,
+)
 
 __all__ = ["SEED_NUMBERS", "STAGES", "Objective", "objective"]
 
@@ -32,4 +36,6 @@ def objective(name, config, seed=0):
         OwnCanvasesStage,
         JointStage,
     )
+    if config.box_network.whole_image:
+        kinds = (*kinds, WholeSegmentationStage, WholeOwnCanvasesStage)
     return {kind.name: kind for kind in kinds}[name](config, seed=seed)

@@ -26,6 +26,11 @@ class JointStage(Objective):
     terms = ("segmentation", "box", "score")
     measures = ("theta_box", "theta_mask")
 
+    def __init__(self, config, stage=None, seed=0):
+        if config.box_network.whole_image:
+            self.terms = ("segmentation", "score")
+        super().__init__(config, stage, seed)
+
     def thetas(self, step):
         """Return (theta_box, theta_mask), each [T]."""
         stage, timespan = self.stage, self.config.timespan
@@ -75,14 +80,12 @@ class JointStage(Objective):
         iou = soft_iou_matrix(outputs["masks"], truth.masks)
         first = self.config.first_outputs_only
         match = hungarian_match(iou, truth.exists, first)
-        box_match = hungarian_match(outputs["box_iou"], truth.exists, first)
-        terms = {
-            "segmentation": matched_iou_loss(iou, match),
-            "box": matched_iou_loss(outputs["box_iou"], box_match),
-            "score": monotonic_score_loss(
-                outputs["scores"], tf.reduce_sum(match, axis=-1)
-            ),
-        }
+        terms = {"segmentation": matched_iou_loss(iou, match)}
+        if "box" in self.terms:
+            box_match = hungarian_match(outputs["box_iou"], truth.exists, first)
+            terms["box"] = matched_iou_loss(outputs["box_iou"], box_match)
+        target = tf.reduce_sum(match, axis=-1)
+        terms["score"] = monotonic_score_loss(outputs["scores"], target)
         names = ("theta_box", "theta_mask")
         means = (tf.reduce_mean(theta) for theta in thetas)
         return terms, dict(zip(names, means, strict=True))

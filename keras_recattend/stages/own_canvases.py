@@ -80,8 +80,20 @@ class OwnCanvasesStage(Objective):
         """Return (canvases [B K, H, W], uncovered [B, K, T]), some of them true."""
         labels, slots = batch["labels"], self.config.max_instances
         count, batch_size = self.stage.canvases, tf.shape(labels)[0]
+        true_covered = draw_covered(exists, count, seeds[2])
+        painted = paint(labels, true_covered)
+        if self.stage.true_canvases >= 1.0:
+            # Nothing of the model's own is shown: it need not be drawn either.
+            return painted, exists[:, tf.newaxis] - true_covered
         show_truth = SHOW_TRUTH * (1.0 - self.progress)
-        own = rollout(model, batch, exists, show_truth, seeds[0])  # [B, S, H, W]
+        own = rollout(
+            model,
+            batch,
+            exists,
+            show_truth,
+            seeds[0],
+            whole_image=self.config.box_network.whole_image,
+        )  # [B, S, H, W]
         # Any step up to the one after the image's last object.
         objects = tf.reduce_sum(exists, axis=-1, keepdims=True)
         draw = tf.random.stateless_uniform([batch_size, count], seeds[1])
@@ -89,8 +101,7 @@ class OwnCanvasesStage(Objective):
         index = tf.minimum(index, tf.shape(own)[1] - 1)
         own = tf.gather(own, index, batch_dims=1)  # [B, K, H, W]
         covered = covered_objects(own, object_pixels(labels, slots))
-        true_covered = draw_covered(exists, count, seeds[2])
-        painted = tf.reshape(paint(labels, true_covered), tf.shape(own))
+        painted = tf.reshape(painted, tf.shape(own))
         truth = tf.random.stateless_uniform([batch_size, count, 1], seeds[3])
         truth = tf.cast(truth < self.stage.true_canvases, tf.float32)
         covered = truth * true_covered + (1.0 - truth) * covered
@@ -99,7 +110,7 @@ class OwnCanvasesStage(Objective):
         return canvases, exists[:, tf.newaxis] - covered
 
 
-def rollout(model, batch, exists, show_truth, seed):
+def rollout(model, batch, exists, show_truth, seed, whole_image=False):
     """Run the model on its own output, without gradient; return the canvases.
 
     A step that finds nothing new gets a random uncovered object drawn instead, so
@@ -107,6 +118,7 @@ def rollout(model, batch, exists, show_truth, seed):
 
     Args:
         exists: [B, T]. show_truth: probability.
+        whole_image: whether there are no boxes to compare what is new with.
 
     Returns:
         float32 [B, S, H, W], the canvas before each of S steps, S = most objects + 1.
@@ -125,8 +137,7 @@ def rollout(model, batch, exists, show_truth, seed):
     def body(t, canvas, canvases):
         canvases = canvases.write(t, canvas)
         _, segment, _ = model.find(prepared, canvas, step=t, inference=settings)
-        new = tf.reduce_sum(tf.nn.relu(segment.mask - canvas), axis=[1, 2])
-        stuck = new < LEAST_NEW_SHARE * tf.reduce_prod(segment.size, axis=-1)
+        stuck = _is_stuck(canvas, segment, whole_image)
         seeds = split_seed(seed + tf.stack([0, t]), 2)
         draw = tf.random.stateless_uniform([batch_size], seeds[0])
         replace = stuck | (draw < show_truth)
@@ -143,3 +154,19 @@ def rollout(model, batch, exists, show_truth, seed):
         (tf.constant(0), model.canvas.blank(batch_size, labels.shape[1:]), canvases),
     )
     return tf.stop_gradient(tf.transpose(canvases.stack(), [1, 0, 2, 3]))
+
+
+def _is_stuck(canvas, segment, whole_image):
+    """Whether a step adds next to nothing: bool [B].
+
+    Measured by the box; without one by the segment itself, its pixels above 1/2, of
+    which at least one must be new.
+    """
+    new = tf.nn.relu(segment.mask - canvas)
+    if whole_image:
+        found = tf.cast(segment.mask > 0.5, tf.float32)
+        new = tf.reduce_sum(found * new, axis=[1, 2])
+        area = tf.reduce_sum(found, axis=[1, 2])
+        return new < tf.maximum(LEAST_NEW_SHARE * area, 1.0)
+    new = tf.reduce_sum(new, axis=[1, 2])
+    return new < LEAST_NEW_SHARE * tf.reduce_prod(segment.size, axis=-1)

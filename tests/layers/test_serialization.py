@@ -68,6 +68,16 @@ LAYERS = {
         "last": "logits",
         **COMMON,
     },
+    "WholeImage": {
+        "image_size": (24, 48),
+        "patch_size": (8, 12),
+        "grid": (3, 4),
+        **GLIMPSES,
+        "filters": "density",
+        "patch_gamma": 0.5,
+        "mask_gamma": 1.5,
+        "initializer": "small",
+    },
 }
 
 

@@ -6,12 +6,18 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from keras_recattend import boxes, stages
+from keras_recattend import ablation, boxes, stages
 from keras_recattend.losses import soft_iou_matrix
 from keras_recattend.matching import hungarian_match
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.training import make_optimizer
 from keras_recattend.truth import Truth
+
+
+def whole_image(make):
+    """The config of `make` without boxes."""
+    return lambda stage: ablation.apply(make(stage), "no_box_net")
+
 
 EPOCHS, STEPS = 6, 6
 # Steps after which the moving statistics have forgotten (0.9^40 = 1.5%).
@@ -33,6 +39,14 @@ CASES = {
     "own canvases": (tiny.config, "own_canvases", {}, 1.0),
     "joint": (tiny.config, "joint", {"freeze_normalization": True}, 0.2),
     "the paper's joint": (tiny.paper_config, "joint", {"weight_decay": 0.0}, 0.2),
+    "segmentation without boxes": (whole_image(tiny.config), "segmentation", {}, 0.4),
+    "own canvases without boxes": (whole_image(tiny.config), "own_canvases", {}, 0.4),
+    "the paper's joint without boxes": (
+        whole_image(tiny.paper_config),
+        "joint",
+        {"weight_decay": 0.0},
+        0.1,
+    ),
 }
 
 

@@ -1,0 +1,126 @@
+"""Segmentation and own canvases where every patch is the whole image (`no_box_net`).
+
+No box says which object a patch is meant for: the network chooses, and is taught the
+uncovered object that its own output overlaps most.
+"""
+
+import typing
+
+import tensorflow as tf
+
+from keras_recattend.layers.gaussian import extract
+from keras_recattend.losses import patch_loss, soft_iou, soft_iou_matrix
+from keras_recattend.stages.canvases import draw_covered, paint
+from keras_recattend.stages.looking import SCORE_WEIGHT
+from keras_recattend.stages.objective import Objective, split_seed
+from keras_recattend.stages.own_canvases import OwnCanvasesStage
+
+__all__ = ["WholeOwnCanvasesStage", "WholePatch", "WholeSegmentationStage"]
+
+
+class WholePatch(typing.NamedTuple):
+    """N = B K whole images segmented.
+
+    Attributes:
+        logits, target: [N, h, w], the output and the object that it is meant for.
+        features: the CNN's last map.
+        exists: [N], 1 where an object is left, 0 when all are covered.
+    """
+
+    logits: tf.Tensor
+    target: tf.Tensor
+    features: tf.Tensor
+    exists: tf.Tensor
+
+    def terms(self):
+        """Return (loss, IoU) on the patches, means over those that have a target."""
+        total = tf.maximum(tf.reduce_sum(self.exists), 1.0)
+        loss = self.exists * patch_loss(self.logits, self.target)
+        iou = soft_iou(tf.round(tf.sigmoid(self.logits)), self.target)
+        return tf.reduce_sum(loss) / total, tf.reduce_sum(self.exists * iou) / total
+
+
+def segment_whole(model, batch, canvases, uncovered, training):
+    """Segment the whole image on N = B K canvases; return a `WholePatch`.
+
+    Args:
+        canvases: [N, H, W]. uncovered: [B, K, T].
+    """
+    box = model.box_head.whole(tf.shape(canvases)[0])
+    read, _ = model.filters(box.center, box.size, box.log_variance)
+    parts = [extract(batch["image"], *read), extract(canvases[..., tf.newaxis], *read)]
+    if "extra" in batch:
+        parts.append(extract(batch["extra"], *read))
+    result = model.segmentation(tf.concat(parts, axis=-1), training=training)
+    objects = _small_objects(model, batch["labels"], uncovered.shape[2])
+    shape = tf.concat([tf.shape(uncovered)[:2], tf.shape(result.heat)[1:]], axis=0)
+    overlap = soft_iou_matrix(tf.reshape(tf.sigmoid(result.heat), shape), objects)
+    index = tf.argmax(
+        tf.where(uncovered > 0, overlap, -1.0), axis=-1, output_type=tf.int32
+    )
+    target = tf.reshape(tf.gather(objects, index, batch_dims=1), tf.shape(result.heat))
+    return WholePatch(
+        result.heat,
+        tf.stop_gradient(target),
+        result.features,
+        tf.reshape(tf.reduce_max(uncovered, axis=-1), [-1]),
+    )
+
+
+def _small_objects(model, labels, slots):
+    """Every object's mask at the patch's size, [B, T, h, w]."""
+    box = model.box_head.whole(tf.shape(labels)[0])
+    read, _ = model.filters(box.center, box.size, box.log_variance)
+    masks = extract(tf.one_hot(labels - 1, slots), *read)
+    return tf.transpose(masks, [0, 3, 1, 2])
+
+
+class WholeSegmentationStage(Objective):
+    """The segmentation network alone, on K random canvases an image."""
+
+    name = "segmentation"
+    terms = ("patch",)
+    measures = ("patch_iou",)
+
+    def variables(self, model):
+        return model.segmentation.trainable_variables
+
+    def evaluate(self, model, batch, step, seed, training):
+        seeds = split_seed(seed, 2)
+        labels = batch["labels"]
+        _, _, exists = self.true_boxes(labels)
+        count = self.stage.canvases or self.config.max_instances
+        covered = draw_covered(exists, count, seeds[0], leave_one=True)
+        canvases = paint(labels, covered, noise_seed=seeds[1])
+        uncovered = exists[:, tf.newaxis] - covered
+        patch = segment_whole(model, batch, canvases, uncovered, training)
+        loss, iou = patch.terms()
+        return {"patch": loss}, {"patch_iou": iou}
+
+
+class WholeOwnCanvasesStage(OwnCanvasesStage):
+    """`OwnCanvasesStage` without a box and without its losses."""
+
+    terms = ("score", "patch")
+    measures = ("score_accuracy", "patch_iou")
+
+    def evaluate(self, model, batch, step, seed, training):
+        _, _, exists = self.true_boxes(batch["labels"])
+        canvases, uncovered = self._canvases(model, batch, exists, split_seed(seed, 5))
+        norm = training and not self.stage.freeze_normalization
+        prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
+        box = model.look(prepared.repeat(self.stage.canvases), canvases, training=norm)
+        patch = segment_whole(model, batch, canvases, uncovered, norm)
+        logit = model.scoring(box.state, patch.features)
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(
+            labels=patch.exists, logits=logit
+        )
+        loss, iou = patch.terms()
+        right = tf.equal(logit > 0, patch.exists > 0)
+        return (
+            {"score": SCORE_WEIGHT * tf.reduce_mean(entropy), "patch": loss},
+            {
+                "score_accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
+                "patch_iou": iou,
+            },
+        )

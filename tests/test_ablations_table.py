@@ -1,0 +1,356 @@
+"""The ablations' table from hand-made runs, and the command with train.py stubbed."""
+
+import csv
+import json
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+import tiny
+
+from keras_recattend import ablation, ablation_table, ablations, presets
+from keras_recattend.errors import run_command
+from keras_recattend.run_folder import RunError, RunFolder
+
+# Two stages of 3 and 1.5 minutes: the last row of each counts.
+HISTORY = "stage,epoch,minutes\nbox,1,1.0\nbox,2,3.0\njoint,1,0.5\njoint,2,1.5\n"
+SCORES = {
+    "mwcov": 75.14,
+    "mucov": 64.6,
+    "false_positives": 0.375,
+    "false_negatives": 0.283,
+    "sbd": 70.0,
+    "abs_dic": 0.5,
+}
+
+
+def tiny_preset():
+    return tiny.preprocessed().replace(box_network={"glimpses": 5})
+
+
+def leave_run(path, **scores):
+    """What a finished training leaves: 30 numbers of weights, 4.5 minutes."""
+    name = path.name
+    config = tiny_preset()
+    if name != "full":
+        config = ablation.apply(config, name)
+    folder = RunFolder(path)
+    folder.create(config)
+    with h5py.File(folder.last_weights, "w") as file:
+        file["a/kernel"] = np.zeros((3, 4))
+        file["b/c/bias"] = np.zeros(18)
+    folder.history_file.write_text(HISTORY)
+    means = SCORES | scores
+    metrics = {k: {"mean": v, "std": 1.0} for k, v in means.items()}
+    folder.write_json(folder.metrics_file, {"split": "val", **metrics})
+
+
+# -- the table ---------------------------------------------------------------------
+
+
+def test_a_row_of_a_run(tmp_path):
+    leave_run(tmp_path / "glimpses_1")
+    assert ablation_table.row_of("glimpses_1", tmp_path / "glimpses_1") == {
+        "name": "glimpses_1",
+        "title": "Iter-1",
+        "set": "val",
+        "mwcov": 75.14,
+        "mucov": 64.6,
+        "avg_fp": 0.375,
+        "avg_fn": 0.283,
+        "sbd": 70.0,
+        "abs_dic": 0.5,
+        "parameters": 30,
+        "minutes": 4.5,
+    }
+
+
+def test_the_tables_as_files(tmp_path):
+    leave_run(tmp_path / "no_box_net", mwcov=57.0, false_positives=0.125)
+    leave_run(tmp_path / "full")
+    rows = [ablation_table.row_of(n, tmp_path / n) for n in ("no_box_net", "full")]
+    text, table = ablation_table.write_table(rows, ["About."], tmp_path)
+    assert text.read_text().splitlines() == [
+        "About.",
+        "",
+        "|  | Set | MWCov | MUCov | AvgFP | AvgFN | SBD | \\|DiC\\| | Parameters "
+        "| Minutes |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| No Box Net | val | 57.0 | **64.6** | **0.125** | **0.283** | **70.0** | "
+        "**0.50** | 30 | 4.5 |",
+        "| Full (Iter-5) | val | **75.1** | **64.6** | 0.375 | **0.283** | **70.0** | "
+        "**0.50** | 30 | 4.5 |",
+    ]
+    with open(table, newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["name"] for row in written] == ["no_box_net", "full"]
+    assert float(written[1]["mwcov"]) == 75.14
+    assert float(written[0]["avg_fp"]) == 0.125
+    assert list(written[0]) == ["name", *ablation_table.COLUMNS]
+
+
+@pytest.mark.parametrize("damage", ['{"split": "val"}', "no JSON", '{"sbd": 3}'])
+def test_a_damaged_run_is_named(tmp_path, damage):
+    leave_run(tmp_path / "full")
+    (tmp_path / "full" / "metrics.json").write_text(damage)
+    with pytest.raises(RunError, match=r"full.metrics\.json .*Move"):
+        ablation_table.row_of("full", tmp_path / "full")
+
+
+# -- the command -------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def in_a_fresh_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(presets.PRESETS, "tiny", tiny_preset)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Commands that were run; each leaves a finished run. `codes` = other ends."""
+    commands, codes = [], {}
+
+    def run(command):
+        path = pathlib.Path(command[command.index("--run-dir") + 1])
+        commands.append(command)
+        if path.name in codes:
+            code, leave = codes.pop(path.name)
+            leave(path)
+            return code
+        if (path / "state").exists():
+            assert "--resume" in command
+            (path / "config.json").unlink()
+            (path / "state" / "training.npz").unlink()
+            (path / "state").rmdir()
+        leave_run(path)
+        return 0
+
+    monkeypatch.setattr(ablations, "_run", run)
+    commands_and_codes = commands, codes
+    return commands_and_codes
+
+
+def call(*arguments):
+    old, sys.argv = sys.argv, ["ablations", *map(str, arguments)]
+    try:
+        run_command(ablations.main)
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = old
+    return 0
+
+
+USUAL = ("--preset", "tiny", "--dataset", "cvppp", "--minutes", 2, "--out", "out")
+
+
+def after(command, option):
+    return command[command.index(option) + 1]
+
+
+def test_all_variations_one_after_another(trained):
+    commands, _ = trained
+    assert call(*USUAL, "--seed", 7, "--data-dir", "data", "--fold", "1/3") == 0
+    assert [after(c, "--run-dir") for c in commands] == [
+        str(pathlib.Path("out") / name) for name in ("full", *ablation.NAMES)
+    ]
+    assert "--ablation" not in commands[0]
+    for command, name in zip(commands[1:], ablation.NAMES, strict=True):
+        assert after(command, "--ablation") == name
+    for command in commands:
+        assert command[0] == sys.executable
+        assert pathlib.Path(command[1]).name == "train.py"
+        assert "--resume" not in command
+        asked = ("--dataset", "cvppp", "--data-dir", "data", "--fold", "1/3")
+        asked += ("--preset", "tiny", "--minutes", "2.0", "--seed", "7")
+        for option, value in zip(asked[::2], asked[1::2], strict=True):
+            assert after(command, option) == value
+    text = pathlib.Path("out/ablations.md").read_text()
+    assert "`tiny` on cvppp: 2 minutes each, seed 7" in text
+    titles = [line.split("|")[1].strip() for line in text.splitlines()[4:]]
+    assert titles == [
+        "No Pre Proc.",
+        "No Box Net",
+        "No Angle",
+        "No Sched. Samp.",
+        "Iter-1",
+        "Iter-3",
+        "Full (Iter-5)",
+    ]
+
+
+def test_what_is_finished_is_not_trained_again(trained):
+    commands, _ = trained
+    assert call(*USUAL, "--only", "full,glimpses_1") == 0
+    assert len(commands) == 2
+    before = pathlib.Path("out/full/metrics.json").stat().st_mtime_ns
+    assert call(*USUAL, "--only", "full, glimpses_3,glimpses_1") == 0
+    assert [after(c, "--run-dir") for c in commands[2:]] == [
+        str(pathlib.Path("out/glimpses_3"))
+    ]
+    assert pathlib.Path("out/full/metrics.json").stat().st_mtime_ns == before
+    # The table has all that is there.
+    assert len(pathlib.Path("out/ablations.csv").read_text().splitlines()) == 4
+
+
+def leave_state(path):
+    RunFolder(path).create(tiny_preset())
+    (path / "state").mkdir()
+    (path / "state" / "training.npz").write_bytes(b"")
+
+
+def test_an_interrupted_variation_is_resumed(trained, capfd):
+    commands, codes = trained
+    codes["glimpses_1"] = 130, leave_state
+    assert call(*USUAL, "--only", "full,glimpses_1,glimpses_3") == 130
+    message = capfd.readouterr().err
+    assert "Stopped in glimpses_1" in message
+    assert "Traceback" not in message
+    assert len(commands) == 2
+    assert len(pathlib.Path("out/ablations.csv").read_text().splitlines()) == 2
+    assert call(*USUAL, "--only", "full,glimpses_1,glimpses_3") == 0
+    assert "--resume" in commands[2]
+    assert "--ablation" not in commands[2]
+    assert after(commands[2], "--run-dir") == str(pathlib.Path("out/glimpses_1"))
+    assert "--resume" not in commands[3]
+
+
+def test_a_run_that_ended_before_its_first_epoch_is_kept_aside(trained, caplog):
+    _, codes = trained
+    codes["full"] = -signal.SIGINT, lambda p: RunFolder(p).create(tiny_preset())
+    assert call(*USUAL, "--only", "full") == 130
+    assert call(*USUAL, "--only", "full") == 0
+    assert (pathlib.Path("out/full.unfinished-1") / "config.json").is_file()
+    assert "kept as full.unfinished-1" in caplog.text
+    assert (pathlib.Path("out/full") / "metrics.json").is_file()
+
+
+def test_a_failed_variation_is_named(trained, capfd):
+    _, codes = trained
+    codes["no_box_net"] = 2, lambda path: None
+    assert call(*USUAL) == 2
+    message = capfd.readouterr().err
+    assert "code 2 in no_box_net" in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--preset", "tiny"], ["--minutes"]),
+        ([*USUAL, "--only", "glimpse_1"], ["'glimpse_1'", "'glimpses_1'"]),
+        ([*USUAL, "--only", ","], ["--only"]),
+        ([*USUAL, "--preset", "tny"], ["'tny'", "'tiny'"]),
+        (
+            ["--dataset", "cvppp", "--minutes", "1", "--only", "no_angles"],
+            ["no_angles does not apply", "no pre-processing network"],
+        ),
+    ],
+    ids=["budget", "near name", "none", "preset", "does not apply"],
+)
+def test_mistakes_are_told_before_anything_is_trained(trained, capfd, arguments, words):
+    assert call(*arguments) == 2
+    message = capfd.readouterr().err
+    for word in words:
+        assert word in message, message
+    assert not trained[0]
+    assert not list(pathlib.Path().iterdir())
+
+
+def test_what_does_not_apply_is_left_out_and_told(trained, caplog):
+    caplog.set_level(logging.INFO)
+    names = ablations.chosen(presets.get("cvppp"))
+    assert names == [
+        "full",
+        "no_box_net",
+        "no_scheduled_sampling",
+        "glimpses_1",
+        "glimpses_3",
+    ]
+    assert "no_preprocessing does not apply to the preset cvppp" in caplog.text
+
+
+def test_runs_of_another_budget_are_not_mixed_in(trained, capfd):
+    assert call(*USUAL, "--only", "full") == 0
+    other = [*USUAL[:5], 3, *USUAL[6:]]
+    assert call(*other, "--only", "glimpses_1") == 2
+    message = capfd.readouterr().err
+    assert "--minutes 2.0" in message
+    assert "--out" in message
+    assert len(trained[0]) == 1
+
+
+def test_a_folder_of_something_else_is_refused(trained, capfd):
+    pathlib.Path("out").mkdir()
+    pathlib.Path("out/thesis.tex").write_text("mine")
+    assert call(*USUAL) == 2
+    assert "something else" in capfd.readouterr().err
+    assert not trained[0]
+    assert [p.name for p in pathlib.Path("out").iterdir()] == ["thesis.tex"]
+
+
+def test_an_installed_package_without_train_py(trained, capfd, monkeypatch):
+    monkeypatch.setattr(ablations, "TRAIN", pathlib.Path("lib/train.py"))
+    assert call(*USUAL) == 2
+    assert "clone of the repository" in capfd.readouterr().err
+
+
+SLOW_TO_STOP = """
+import signal, sys, time
+stopped = []
+signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
+signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+open(sys.argv[1], "w").close()
+while not stopped:
+    time.sleep(0.02)
+time.sleep(0.6)
+open(sys.argv[2], "w").close()
+sys.exit(130)
+"""
+PARENT = """
+import sys
+from keras_recattend.ablations import _run
+sys.exit(_run([sys.executable, "-c", sys.argv[1], "began", "saved"]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of a process group")
+@pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "terminated"])
+def test_a_stopped_run_has_the_time_to_save(tmp_path, whole_group):
+    """Ctrl-C reaches both processes, a termination signal the command alone."""
+    root = pathlib.Path(__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, SLOW_TO_STOP],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        start_new_session=True,
+    )
+    until = time.monotonic() + 60
+    while not (tmp_path / "began").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    if whole_group:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.terminate()
+    assert process.wait(timeout=60) == 130
+    assert (tmp_path / "saved").exists()
+
+
+def test_the_options_fit_train_py():
+    """What is passed on, train.py knows."""
+    import train
+
+    options = ablations.parse(["--minutes", "2", "--data-dir", "x", "--fold", "1/3"])
+    known = train.parse([*ablations._passed(options), "--ablation", "glimpses_1"])
+    assert known.minutes == 2.0
+    assert known.ablation == "glimpses_1"
+    assert json.dumps(known.seed) == "0"
