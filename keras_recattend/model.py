@@ -18,17 +18,9 @@ from keras_recattend.layers import (
     SegmentationNetwork,
     WholeImage,
 )
-from keras_recattend.layers.gaussian import (
-    BETA,
-    box_mask,
-    extract,
-    filter_means,
-    reproject,
-)
-from keras_recattend.losses import soft_iou_matrix
-from keras_recattend.matching import greedy_match
+from keras_recattend.layers.gaussian import BETA, extract, filter_means, reproject
 from keras_recattend.preprocessor import Maps, PreprocessingNetwork
-from keras_recattend.sampling import noisy
+from keras_recattend.unrolling import time_second, unroll
 
 __all__ = ["Prepared", "RecurrentAttention", "Segment"]
 
@@ -386,7 +378,7 @@ class RecurrentAttention(keras.Model):
                 arrays,
             ),
         )
-        outputs = {name: _time_second(a.stack()) for name, a in arrays.items()}
+        outputs = {name: time_second(a.stack()) for name, a in arrays.items()}
         outputs["count"] = tf.reduce_sum(
             tf.cast(outputs["scores"] >= settings.score_threshold, tf.int32), axis=1
         )
@@ -443,115 +435,17 @@ class RecurrentAttention(keras.Model):
         Returns:
             A dict of the collected, time as the second axis.
         """
-        timespan = self.config.timespan
-        image_size = self.config.image_size
-        batch = prepared.image.shape[0] or tf.shape(prepared.image)[0]
-        whole_image = self.config.box_network.whole_image
-        if self.is_normalized:
-            windows = boxes.soft_windows(truth.center, truth.size, image_size)
-            windows = (windows[0] * truth.exists[..., tf.newaxis], windows[1])
-        else:
-            fills = boxes.filled_boxes(
-                truth.top_left, truth.bottom_right, truth.exists, image_size
-            )
-        use_box, use_mask = switches
-        arrays = {name: tf.TensorArray(tf.float32, timespan) for name in collect}
-
-        def body(t, canvas, arrays):
-            box = self.look(prepared, canvas, step=t, training=training)
-            values = {"center": box.center, "size": box.size}
-            if whole_image:
-                # No boxes to compare: the truth that the segment itself overlaps most.
-                segment = self.segment(
-                    prepared,
-                    canvas,
-                    box,
-                    *self.patch_box(box),
-                    step=t,
-                    training=training,
-                )
-                iou = soft_iou_matrix(segment.mask[:, tf.newaxis], truth.masks)[:, 0]
-            elif self.is_normalized:
-                own = boxes.soft_windows(box.center, box.size, image_size)
-                own = (own[0][:, tf.newaxis], own[1][:, tf.newaxis])
-                iou = boxes.window_iou(own, windows)
-            else:
-                filters, _ = self.filters(box.center, box.size, box.log_variance)
-                soft_box = box_mask(*filters, box.log_gamma_box)
-                iou = soft_iou_matrix(soft_box[:, tf.newaxis], fills)[:, 0]
-                values["box_masks"] = soft_box
-            if self.config.corner_matching and not whole_image:
-                predicted = boxes.corners(box.center, box.size)
-                greedy = greedy_match(_corner_iou(predicted, truth))
-            else:
-                greedy = greedy_match(iou)  # [B, T]
-            true_mask = tf.einsum("bt,bthw->bhw", greedy, truth.masks)
-            if noise_seed is not None:
-                true_mask = noisy(true_mask, noise_seed + tf.stack([0, t]))
-            written, score_features = true_mask, None
-            if segment_objects:
-                if not whole_image:
-                    center, size = self._mix_boxes(
-                        box, cut or truth, greedy, use_box[:, t]
-                    )
-                    segment = self._segment_refined(
-                        prepared, canvas, box, center, size, t, training
-                    )
-                show_truth = use_mask[:, t, tf.newaxis, tf.newaxis]
-                written = show_truth * true_mask + (1.0 - show_truth) * segment.mask
-                score_features = segment.features
-                values |= {
-                    "masks": segment.mask,
-                    "center_used": segment.center,
-                    "size_used": segment.size,
-                    "patch": segment.patch,
-                    "heat": segment.heat,
-                }
-            canvas = self.canvas(canvas, written)
-            values |= {
-                "scores": tf.sigmoid(self.scoring(box.state, score_features)),
-                "box_iou": iou,
-                "greedy": greedy,
-                "canvas": canvas,
-                "raw": box.raw,
-                "log_variance": box.log_variance,
-                "attention": box.attention,
-            }
-            arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
-            return t + 1, canvas, arrays
-
-        _, _, arrays = tf.while_loop(
-            lambda t, *_: t < timespan,
-            body,
-            (tf.constant(0), self.canvas.blank(batch, image_size), arrays),
-            maximum_iterations=timespan,
+        return unroll(
+            self,
+            prepared,
+            truth,
+            switches,
+            noise_seed,
+            training,
+            segment_objects,
+            collect,
+            cut,
         )
-        return {name: _time_second(a.stack()) for name, a in arrays.items()}
-
-    def _segment_refined(self, prepared, canvas, box, center, size, step, training):
-        """Segment as inference does: where it draws boxes anew, once, without gradient.
-
-        A network that learned to segment the first box's patch alone would paint over
-        its edges, and boxes drawn anew round that would grow.
-        """
-        settings = self.config.inference
-        common = {"step": step, "training": training}
-        if settings.refinements:
-            draft = self.segment(prepared, canvas, box, center, size, **common)
-            anew = self.around_mask(draft, settings.growth)
-            center, size = (tf.stop_gradient(values) for values in anew)
-        return self.segment(prepared, canvas, box, center, size, **common)
-
-    def _mix_boxes(self, box, truth, greedy, use_truth):
-        """The box to cut: the prediction, or the matched truth by the switch."""
-        use_truth = use_truth[:, tf.newaxis]
-        center = tf.einsum("bt,btc->bc", greedy, truth.center)
-        size = tf.einsum("bt,btc->bc", greedy, truth.size)
-        mixed = box._replace(
-            center=use_truth * center + (1.0 - use_truth) * box.center,
-            size=use_truth * size + (1.0 - use_truth) * box.size,
-        )
-        return self.patch_box(mixed)
 
     # -- training ----------------------------------------------------------------------
 
@@ -622,13 +516,6 @@ class RecurrentAttention(keras.Model):
         return None
 
 
-def _corner_iou(predicted, truth):
-    """IoU of boxes [B, 2] twice with all true boxes, 0 for empty slots, [B, T]."""
-    low, high = (values[:, tf.newaxis] for values in predicted)
-    iou = boxes.box_iou((low, high), (truth.top_left, truth.bottom_right))
-    return iou * truth.exists
-
-
 def _box_head(config, grid):
     """What turns the feature map into a `Box`."""
     network, patch_size = config.box_network, config.segmentation.patch_size
@@ -679,9 +566,3 @@ def _arrays(shapes, timespan, batch):
         name: tf.TensorArray(tf.float32, timespan, element_shape=[batch, *shape])
         for name, shape in shapes.items()
     }
-
-
-def _time_second(stacked):
-    """[T, B, ...] -> [B, T, ...]."""
-    order = [1, 0, *range(2, stacked.shape.rank)]
-    return tf.transpose(stacked, order)
