@@ -224,10 +224,13 @@ def test_a_mask_at_the_edge_of_its_patch_makes_the_box_grow_there():
 
 
 def test_unroll_without_truth_is_inference(tiny):
-    """With all switches off, training's loop finds what inference finds."""
+    """With all switches off, training's loop finds what inference finds.
+
+    Boxes drawn anew included: the heat map's configuration does it once.
+    """
     model, image, extra = tiny
     model.config = model.config.replace(
-        inference={"refinements": 0, "inhibition": False, "stop": False}
+        inference={"growth": 0.1, "inhibition": False, "stop": False}
     )
     timespan = model.config.timespan
     truth = Truth.of_masks(tf.zeros([3, timespan, *image.shape[1:3]]), (0.2, 4.0))
@@ -242,6 +245,7 @@ def test_unroll_without_truth_is_inference(tiny):
 
 def test_unroll_shows_the_truth_where_switched_on(tiny, random):
     model, image, extra = tiny
+    model.config = model.config.replace(inference={"refinements": 0})
     timespan = model.config.timespan
     masks = np.zeros((3, timespan, *image.shape[1:3]), np.float32)
     masks[:, 0, 3:9, 4:12] = 1.0
