@@ -56,6 +56,12 @@ def parse(arguments=None):
         help="most objects that it can find in an image; default: the preset's",
     )
     model.add_argument(
+        "--min-area",
+        type=int,
+        metavar="N",
+        help="drop objects with fewer pixels; default: the preset's",
+    )
+    model.add_argument(
         "--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run"
     )
     model.add_argument("--stage", choices=[*STAGES, "all"], default="all")
@@ -97,8 +103,7 @@ def main():
         options = _resumed(options, about["options"])
     else:
         config = presets.get(options.preset or presets.of_dataset(_dataset(options)))
-        if options.max_instances is not None:
-            config = config.replace(max_instances=options.max_instances)
+        config = config.replace(**_changes(options))
         about = {"options": _kept(options), "versions": versions()}
         # Mistakes are told before data is converted and a folder is made.
         folder.check_free()
@@ -155,6 +160,15 @@ def _dataset(options):
     from datasets import catalog
 
     return catalog.actual_name(options.dataset, catalog.options_of(vars(options)))
+
+
+def _changes(options):
+    """What the options change of the preset."""
+    given = {
+        "max_instances": options.max_instances,
+        "min_object_area": options.min_area,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _tell_of_crowded(manifest, config):

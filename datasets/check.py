@@ -27,7 +27,7 @@ from datasets import coco_masks, workers
 from datasets.description import advice, describe, histogram
 from datasets.errors import DataError
 from datasets.inspection import inspect_item
-from datasets.survey import SPLITS, Survey
+from datasets.survey import SPLITS
 from keras_recattend.errors import Parser, UserError, run_command
 
 _LOG = logging.getLogger("check")
@@ -214,7 +214,7 @@ def _problems(good, min_area):
             yield (
                 f"{finding.name} has {len(finding.tiny)} objects under {min_area} "
                 f"pixels, which will be dropped: {shown}{more}. Mend the labels, or "
-                "lower --min-area of datasets.convert."
+                "give a lower --min-area here and to train.py."
             )
         for what in LOST:
             if finding.notes.get(what):

@@ -44,7 +44,7 @@ def call(monkeypatch, caplog):
 def own(folder, count=3):
     for i in range(count):
         image = Image.fromarray(picture(LABELS, i))
-        labels = np.where(LABELS <= i + 1, LABELS, 0)
+        labels = np.where(i + 1 >= LABELS, LABELS, 0)
         add(folder, f"im{i}.png", labels=labels, image=image)
     return folder
 

@@ -94,7 +94,7 @@ def test_points_and_other_labels_are_no_objects(tmp_path):
         "shapes of other labels, left out": 1,
         "points and lines, not objects": 1,
     }
-    with pytest.raises(DataError, match="'laef'.*'leaf'"):
+    with pytest.raises(DataError, match=r"'laef'.*'leaf'"):
         find_labelme(folder, category="laef")
 
 
@@ -160,7 +160,7 @@ def test_bad_files(tmp_path):
     with pytest.raises(DataError, match="no list of shapes"):
         find_labelme(tmp_path)
     save(tmp_path, SQUARE, picture=False)
-    with pytest.raises(DataError, match="no imageData|has no"):
+    with pytest.raises(DataError, match="has no imageData"):
         find_labelme(tmp_path)
     save(tmp_path, SQUARE, picture=False, imageData="%%%")
     with pytest.raises(DataError, match="imageData cannot be read"):
