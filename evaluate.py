@@ -48,6 +48,14 @@ def parse(arguments=None):
     )
     parser.add_argument("--category", help="coco; default: the run's own, or all")
     parser.add_argument("--subset", help="cvppp; default: the run's own, or A1")
+    parser.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
+    parser.add_argument("--images", metavar="DIR", help="coco: where its pictures are")
+    parser.add_argument(
+        "--skip-unlabelled",
+        action="store_true",
+        default=None,
+        help="folder, labelme: leave images without labels out",
+    )
     return parser.parse_args(arguments)
 
 

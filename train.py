@@ -38,11 +38,31 @@ def parse(arguments=None):
     data.add_argument("--records-dir", help="TFRecords; default records/DATASET-...")
     data.add_argument("--category", help="coco: a name, several with commas, or all")
     data.add_argument("--subset", help="cvppp: A1 (default), A2, A3 or A4")
+    data.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
+    data.add_argument("--images", metavar="DIR", help="coco: where its pictures are")
+    data.add_argument(
+        "--skip-unlabelled",
+        action="store_true",
+        default=None,
+        help="folder, labelme: leave images without labels out",
+    )
     data.add_argument("--val-fraction", type=float, default=0.2, help="default 0.2")
     data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
     model = parser.add_argument_group("model and training")
     model.add_argument("--preset", help="default: the data set's own")
     model.add_argument("--ablation", help=", ".join(ablation.NAMES))
+    model.add_argument(
+        "--max-instances",
+        type=int,
+        metavar="N",
+        help="most objects that it can find in an image; default: the preset's",
+    )
+    model.add_argument(
+        "--min-area",
+        type=int,
+        metavar="N",
+        help="drop objects with fewer pixels; default: the preset's",
+    )
     model.add_argument(
         "--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run"
     )
@@ -84,7 +104,8 @@ def main():
         config, about = folder.read()
         options = _resumed(options, about["options"])
     else:
-        config = presets.get(options.preset or presets.of_dataset(options.dataset))
+        config = presets.get(options.preset or presets.of_dataset(_dataset(options)))
+        config = config.replace(**_changes(options))
         if options.ablation:
             config = ablation.apply(config, options.ablation)
         about = {"options": _kept(options), "versions": versions()}
@@ -138,17 +159,39 @@ def main():
     plot_history(folder.history_file, folder.path / "history.png")
 
 
+def _dataset(options):
+    """The catalog's name: COCO's is not that of a COCO file of one's own."""
+    from datasets import catalog
+
+    return catalog.actual_name(options.dataset, catalog.options_of(vars(options)))
+
+
+def _changes(options):
+    """What the options change of the preset."""
+    given = {
+        "max_instances": options.max_instances,
+        "min_object_area": options.min_area,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def _tell_of_crowded(manifest, config):
-    """Report images with more objects than the model has outputs for."""
+    """Report the data, and images with more objects than the model has outputs for."""
+    from datasets.description import describe
+
+    images = manifest.images
+    counts = [image.objects for image in images if image.objects is not None]
+    _LOG.info("%s.", describe([(i.height, i.width) for i in images], counts))
     crowded = manifest.crowded(config.max_instances)
     if crowded:
         _LOG.warning(
             "%d of %d images have more than the preset's %d objects (as %s; the most "
-            "are %d): the largest are kept.",
+            "are %d): the largest are kept. --max-instances %d takes all.",
             len(crowded),
             len(manifest.images),
             config.max_instances,
             crowded[0],
+            manifest.max_objects,
             manifest.max_objects,
         )
 
@@ -170,7 +213,7 @@ def _kept(options):
     """The options that a resumed run takes over."""
     left_out = ("resume", "run_dir", "quiet")
     values = {k: v for k, v in vars(options).items() if k not in left_out}
-    for name in ("data_dir", "records_dir"):
+    for name in ("data_dir", "records_dir", "annotations", "images"):
         if values[name]:
             values[name] = str(Path(values[name]).resolve())
     return values

@@ -12,18 +12,30 @@ from datasets.cityscapes import find_cityscapes
 from datasets.coco import canonical_category, find_coco
 from datasets.cvppp import find_cvppp
 from datasets.errors import DataError
+from datasets.folder import find_folder, survey_folder
 from datasets.kitti import find_kitti
+from datasets.labelme import find_labelme, survey_labelme
 from datasets.leaves import rendered_leaves
 from datasets.manifest import Manifest
+from datasets.own_coco import absolute, find_own_coco, survey_own_coco
 from datasets.source import Source
+from datasets.survey import Survey
 from datasets.writer import write_records
 from keras_recattend.config import near_names
 
-__all__ = ["DATASETS", "OPTIONS", "Dataset", "options_of", "prepare"]
+__all__ = [
+    "DATASETS",
+    "OPTIONS",
+    "Dataset",
+    "actual_name",
+    "options_of",
+    "prepare",
+    "survey",
+]
 
 MIN_AREA = 25
 # Options of data sets that command lines have.
-OPTIONS = ("category", "subset")
+OPTIONS = ("category", "subset", "annotations", "images", "skip_unlabelled")
 _LOG = logging.getLogger(__name__)
 
 
@@ -37,12 +49,14 @@ class Dataset:
         title: what it is, in a line.
         raw: it is made from raw files, in `data_dir`.
         canonical: {option: function} that give one form to values that mean the same.
+        survey: `find` that collects what is wrong; None = it stops at the first.
     """
 
     find: Callable[..., Source]
     title: str
     raw: bool = True
     canonical: dict[str, Callable] = field(default_factory=dict)
+    survey: Callable[..., Survey] | None = None
 
 
 DATASETS = {
@@ -55,7 +69,37 @@ DATASETS = {
         "MS-COCO, one category, several or all",
         canonical={"category": canonical_category},
     ),
+    "folder": Dataset(
+        find_folder, "own images/ and labels/ (index PNG or TIFF)", survey=survey_folder
+    ),
+    "own_coco": Dataset(
+        find_own_coco,
+        "own COCO file; the same as coco with --annotations",
+        canonical={
+            "category": canonical_category,
+            "annotations": absolute,
+            "images": absolute,
+        },
+        survey=survey_own_coco,
+    ),
+    "labelme": Dataset(
+        find_labelme,
+        "own LabelMe files, one JSON an image",
+        canonical={"category": canonical_category},
+        survey=survey_labelme,
+    ),
 }
+
+
+def actual_name(dataset: str, options: dict) -> str:
+    """Return the entry that is meant: "coco" with annotations of one's own is another.
+
+    Args:
+        dataset: as it was given.
+        options: as from `options_of`.
+    """
+    own = dataset == "coco" and {"annotations", "images"} & options.keys()
+    return "own_coco" if own else dataset
 
 
 def options_of(values: dict) -> dict:
@@ -68,6 +112,23 @@ def options_of(values: dict) -> dict:
         Arguments for `prepare`.
     """
     return {name: values[name] for name in OPTIONS if values.get(name) is not None}
+
+
+def survey(dataset: str, data_dir: str | Path | None = None, **options) -> Survey:
+    """Find a data set, with what is wrong with it; nothing is read or converted.
+
+    Args:
+        dataset, data_dir, options: as for `prepare`.
+
+    Raises:
+        DataError: unknown names, or nothing there; for benchmarks whatever is wrong.
+    """
+    dataset = actual_name(dataset, options)
+    entry = _entry(dataset)
+    _check_options(dataset, entry, options)
+    if entry.survey:
+        return entry.survey(data_dir, **options)
+    return Survey(entry.find(data_dir, **options))
 
 
 def prepare(
@@ -102,6 +163,7 @@ def prepare(
         DataError: unknown names, missing or damaged files, or records of something
             else in `records_dir`.
     """
+    dataset = actual_name(dataset, options)
     entry = _entry(dataset)
     _check_options(dataset, entry, options)
     for name in entry.canonical.keys() & options.keys():
@@ -110,7 +172,8 @@ def prepare(
         raise DataError(f"The number of workers must be 1 or more, got {workers}.")
     if min_area < 0:
         raise DataError(f"The least area must be 0 pixels or more, got {min_area}.")
-    if entry.raw and data_dir is None and records_dir and _has_records(records_dir):
+    given = data_dir is not None or "annotations" in options
+    if entry.raw and not given and records_dir and _has_records(records_dir):
         # The raw files are not needed any more: only compare what was asked for.
         manifest = Manifest.load(records_dir)
         _compare(manifest, dataset, min_area, {"options": options}, partly=True)

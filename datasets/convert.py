@@ -38,6 +38,14 @@ def parse(arguments=None):
         "--category", help="coco: a name, several with commas, or all (default)"
     )
     parser.add_argument("--subset", help="cvppp: A1 (default), A2, A3 or A4")
+    parser.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
+    parser.add_argument("--images", metavar="DIR", help="coco: where its pictures are")
+    parser.add_argument(
+        "--skip-unlabelled",
+        action="store_true",
+        default=None,
+        help="folder, labelme: leave images without labels out",
+    )
     parser.add_argument(
         "--min-area",
         type=int,
@@ -60,7 +68,8 @@ def main():
     quiet_tensorflow()
     from datasets import catalog
 
-    preset = _preset(options.dataset)
+    given = catalog.options_of(vars(options))
+    preset = _preset(catalog.actual_name(options.dataset, given))
     least = preset.min_object_area if preset else catalog.MIN_AREA
     manifest = catalog.prepare(
         options.dataset,
@@ -69,7 +78,7 @@ def main():
         min_area=least if options.min_area is None else options.min_area,
         progress=not options.quiet,
         workers=options.workers,
-        **catalog.options_of(vars(options)),
+        **given,
     )
     _LOG.info(
         "%d images with at most %d objects in %s.",

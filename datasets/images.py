@@ -1,6 +1,7 @@
 """Image and label files to arrays, with errors that name the file."""
 
 import contextlib
+import io
 import os
 import struct
 import zlib
@@ -22,25 +23,30 @@ _DAMAGED = (
     zlib.error,
     Image.DecompressionBombError,
 )
+# Of these kinds a file may be a film or a book. (JPEGs of cameras may carry a preview.)
+_SEVERAL = ("TIFF", "GIF", "PNG", "WEBP")
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike | io.BytesIO, name: str = "") -> np.ndarray:
     """Read a picture as RGB.
 
     Grey, palette and 16-bit files are converted (65535 becomes 255), an alpha channel
     is left out, and the orientation that cameras note in EXIF is applied.
 
     Args:
-        path: a file that Pillow can read (PNG, JPEG, TIFF, ...).
+        path: a file that Pillow can read (PNG, JPEG, TIFF, ...), or its bytes.
+        name: what messages call it; "" = the path.
 
     Returns:
         uint8 [H, W, 3].
 
     Raises:
-        DataError: the file is missing, empty, damaged or of an unknown kind.
+        DataError: the file is missing, empty, damaged, of an unknown kind, or holds
+            several pictures (an animated GIF, a TIFF of many pages).
     """
-    with opened(path) as file:
+    source, path = path, name or path
+    with opened(source, path) as file:
         image = ImageOps.exif_transpose(file)
         image.load()
         if image.mode in _SIXTEEN_BITS:
@@ -93,18 +99,25 @@ def read_labels(path: str | os.PathLike) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Open with Pillow; whatever goes wrong inside becomes a DataError."""
-    if not os.path.exists(path):
-        raise DataError(f"{path} does not exist.")
-    if os.path.getsize(path) == 0:
-        raise DataError(f"{path} is empty (0 bytes). Copy or download it again.")
+def opened(source, path=None):
+    """Open with Pillow; whatever goes wrong inside becomes a DataError.
+
+    Args:
+        source: a path, or a file's bytes.
+        path: what messages call it; None = the path.
+    """
+    path = path or source
+    if not isinstance(source, io.BytesIO):
+        if not os.path.exists(path):
+            raise DataError(f"{path} does not exist.")
+        if os.path.getsize(path) == 0:
+            raise DataError(f"{path} is empty (0 bytes). Copy or download it again.")
     try:
-        with Image.open(path) as file:
-            if file.format == "TIFF" and getattr(file, "n_frames", 1) > 1:
+        with Image.open(source) as file:
+            if file.format in _SEVERAL and getattr(file, "n_frames", 1) > 1:
                 raise DataError(
-                    f"{path} holds {file.n_frames} pages; expected one. Save each "
-                    "page as a file of its own."
+                    f"{path} holds {file.n_frames} pages or frames; expected one. Save "
+                    "each as a file of its own."
                 )
             yield file
     except DataError:

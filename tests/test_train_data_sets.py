@@ -15,6 +15,7 @@ from datasets.errors import DataError
 from datasets.manifest import Manifest
 from keras_recattend import presets
 from keras_recattend.errors import run_command
+from keras_recattend.run_folder import RunFolder
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Even though the .*run_functions_eagerly"
@@ -72,9 +73,18 @@ def coco(tmp_path_factory):
 
 def train(*arguments):
     """`train.py` in this process; returns its exit status."""
-    old, sys.argv = sys.argv, ["train.py", *map(str, arguments)]
+    return call("train", *arguments)
+
+
+def evaluate(*arguments):
+    """`evaluate.py` in this process; returns its exit status."""
+    return call("evaluate", *arguments)
+
+
+def call(program, *arguments):
+    old, sys.argv = sys.argv, [f"{program}.py", *map(str, arguments)]
     try:
-        run_command(importlib.import_module("train").main, DataError)
+        run_command(importlib.import_module(program).main, DataError)
     except SystemExit as end:
         return end.code
     finally:
@@ -100,6 +110,48 @@ def test_a_category_is_kept_for_the_run(coco, tmp_path, caplog):
     assert list((tmp_path / "records").iterdir()) == [records]
 
 
+def test_a_coco_file_of_ones_own(coco, tmp_path):
+    """Trained, scored and gone on with, without naming the files again."""
+    file = coco / "annotations" / "instances_val2017.json"
+    options = ("--dataset", "coco", "--annotations", file, "--images", coco)
+    chosen = ("--preset", "tiny", "--run-dir", "run", "--quiet", "--max-steps", 1)
+    assert train(*options, *chosen, "--min-area", 30) == 0
+    (records,) = (tmp_path / "records").iterdir()
+    manifest = Manifest.load(records)
+    assert manifest.dataset == "own_coco"
+    assert (manifest.min_area, manifest.max_objects) == (30, tiny.SLOTS + 1)
+    assert train("--run-dir", "run", "--resume", "--quiet") == 0
+    assert evaluate("--run", "run", "--split", "val") == 0
+    scores = json.loads((tmp_path / "run" / "val" / "metrics.json").read_text())
+    assert scores
+
+
+def test_more_outputs_than_the_preset_has(coco, tmp_path, caplog):
+    labels = np.zeros((40, 44), np.uint8)
+    for name in ("images", "labels"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+    for i, count in enumerate(COUNTS):
+        for k in range(count):
+            labels[8 * k + 2 : 8 * k + 8, 4 + 3 * i : 30] = k + 1
+        Image.new("RGB", (44, 40), (40 * i, 9, 9)).save(
+            tmp_path / "own" / "images" / f"{i}.jpg"
+        )
+        Image.fromarray(labels).save(tmp_path / "own" / "labels" / f"{i}.png")
+        labels[:] = 0
+    options = ("--dataset", "folder", "--data-dir", "own", "--preset", "tiny")
+    run = ("--run-dir", "run", "--quiet", "--max-steps", 1)
+    with caplog.at_level(logging.INFO):
+        assert train(*options, *run, "--max-instances", 4) == 0
+    assert "objects an image: 1 to 4, median 2, 12 in all" in caplog.text
+    assert "the largest are kept" not in caplog.text
+    about = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert about["options"]["max_instances"] == 4
+    config, _ = RunFolder(tmp_path / "run").read()
+    assert config.max_instances == 4
+    assert train("--run-dir", "run", "--resume", "--max-instances", 9) == 0
+    assert "--max-instances 9 is not used: the run goes on with 4" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -107,6 +159,9 @@ def test_a_category_is_kept_for_the_run(coco, tmp_path, caplog):
         (["--dataset", "cvppp", "--category", "x"], ["cvppp", "'category'"]),
         (["--dataset", "coco", "--category", "zebar"], ["'zebar'", "'zebra'"]),
         (["--dataset", "coco", "--subset", "A1"], ["coco", "'subset'"]),
+        (["--max-instances", "0"], ["max_instances", "0"]),
+        (["--min-area", "-1"], ["-1"]),
+        (["--dataset", "folder"], ["--data-dir", "labels"]),
     ],
 )
 def test_options_of_other_data_sets(coco, tmp_path, capfd, arguments, words):

@@ -1,0 +1,68 @@
+"""What a data set is like, in a few lines of text."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["advice", "describe", "histogram"]
+
+# Most lines and widest bar of a histogram.
+LINES, WIDTH = 20, 40
+
+
+def describe(sizes: Sequence[tuple[int, int]], counts: Sequence[int]) -> str:
+    """Return sizes and objects an image in one line.
+
+    Args:
+        sizes: (height, width) of each image.
+        counts: objects of each labelled image.
+    """
+    heights, widths = zip(*sizes, strict=True)
+    low, high = (min(heights), min(widths)), (max(heights), max(widths))
+    size = f"{low[0]} x {low[1]}"
+    if high != low:
+        size += f" to {high[0]} x {high[1]}"
+    text = f"{len(sizes)} images of {size} (height x width)"
+    if not counts:
+        return text + ", none labelled"
+    return text + (
+        f"; objects an image: {min(counts)} to {max(counts)}, median "
+        f"{np.median(counts):g}, {sum(counts)} in all"
+    )
+
+
+def histogram(counts: Sequence[int]) -> list[str]:
+    """Return lines of text, one for each number of objects, or range of numbers."""
+    if not counts:
+        return []
+    step = -(-(max(counts) - min(counts) + 1) // LINES)
+    bins = Counter((count - min(counts)) // step for count in counts)
+    most = max(bins.values())
+    lines = []
+    for i in range(max(bins) + 1):
+        first = min(counts) + i * step
+        label = f"{first}" if step == 1 else f"{first}-{first + step - 1}"
+        # Whatever is there is seen.
+        bar = "#" * -(-bins[i] * WIDTH // most)
+        lines.append(f"{label:>9} objects {bins[i]:>6} {bar}".rstrip())
+    return lines
+
+
+def advice(crowded: int, total: int, most: int, preset: str, outputs: int) -> str:
+    """Return what a preset keeps of images with many objects, and what to do.
+
+    Args:
+        crowded: images with more than `outputs` objects.
+        total: all images.
+        most: objects of the fullest image.
+        preset: its name.
+        outputs: its `max_instances`.
+    """
+    if not crowded:
+        return f"The preset {preset} finds up to {outputs} objects: enough for all."
+    return (
+        f"The preset {preset} finds up to {outputs} objects; {crowded} of {total} "
+        f"images have more, of which training keeps the largest {outputs}. "
+        f"train.py --max-instances {most} takes all."
+    )

@@ -1,0 +1,65 @@
+"""Own data as it was found: what can be read, and all that is wrong with it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.errors import DataError
+from datasets.source import Source
+
+__all__ = ["IMAGE_SUFFIXES", "SPLITS", "Survey", "existing_folder", "unique_names"]
+
+SPLITS = ("train", "val", "test")
+IMAGE_SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff")
+    + (".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm")
+)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A data set of one's own, before anything is read.
+
+    Attributes:
+        source: the images that have what they need.
+        problems: one sentence for each thing that is wrong, with the file's name.
+    """
+
+    source: Source
+    problems: tuple[str, ...] = ()
+
+    def complete(self) -> Source:
+        """Return the source. Raises DataError where there is any problem."""
+        if self.problems:
+            more = len(self.problems) - 1
+            raise DataError(
+                self.problems[0]
+                + (f" There are {more} more problems." if more else "")
+                + " python -m datasets.check lists all."
+            )
+        if not self.source.items:
+            raise DataError(f"{self.source.location} has no image that can be used.")
+        return self.source
+
+
+def existing_folder(data_dir: str | Path | None, dataset: str, layout: str) -> Path:
+    """Return the absolute path of a folder. Raises DataError unless it is there."""
+    if data_dir is None:
+        raise DataError(f"The data set {dataset} needs --data-dir DIR. {layout}")
+    root = Path(data_dir).expanduser().resolve()
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}. {layout}")
+    return root
+
+
+def unique_names(paths: Iterable[Path]) -> list[str]:
+    """Name files given relative to one folder: by stem, or by the whole path.
+
+    "train/a.png" is "a" unless another file has that stem; then "train_a".
+    """
+    paths = list(paths)
+    stems = [path.stem for path in paths]
+    return [
+        stem if stems.count(stem) == 1 else "_".join(path.with_suffix("").parts)
+        for path, stem in zip(paths, stems, strict=True)
+    ]

@@ -1,0 +1,167 @@
+"""LabelMe's own files, written by hand."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.errors import DataError
+from datasets.labelme import find_labelme
+
+SIZE = (30, 40)
+
+
+def png(array):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def shape(points, kind="polygon", label="Leaf", group=None, **more):
+    return {
+        "label": label,
+        "points": points,
+        "shape_type": kind,
+        "group_id": group,
+        "flags": {},
+    } | more
+
+
+def save(folder, *shapes, name="a", picture=True, **values):
+    folder.mkdir(exist_ok=True)
+    if picture:
+        Image.new("RGB", SIZE[::-1], (5, 6, 7)).save(folder / f"{name}.jpg")
+    values = {"imagePath": f"{name}.jpg", "imageData": None} | values
+    values["shapes"] = list(shapes)
+    (folder / f"{name}.json").write_text(json.dumps(values))
+    return folder
+
+
+def labels_of(folder, **options):
+    ((example, _),) = find_labelme(folder, **options).examples()
+    return example.labels
+
+
+def box(y0, x0, y1, x1):
+    mask = np.zeros(SIZE, bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+SQUARE = shape([[3, 2], [9, 2], [9, 6], [3, 6]])
+
+
+def test_polygons_and_rectangles(tmp_path):
+    corners = shape([[30, 20], [20, 10]], "rectangle")
+    labels = labels_of(save(tmp_path / "d", SQUARE, corners))
+    np.testing.assert_array_equal(labels == 1, box(2, 3, 6, 9))
+    np.testing.assert_array_equal(labels == 2, box(10, 20, 20, 30))
+
+
+def test_circle(tmp_path):
+    """Centre (x, y) = (20, 15), radius 8: pixels whose centre is inside."""
+    labels = labels_of(save(tmp_path / "d", shape([[20, 15], [20, 23]], "circle")))
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    distance = np.hypot(x - 20, y - 15)
+    assert labels[distance < 7.2].all()
+    assert not labels[distance > 8.8].any()
+    assert abs((labels > 0).sum() - np.pi * 64) < 12
+
+
+def test_painted_mask_and_groups(tmp_path):
+    """A mask of 2 x 3 at row 4, column 5, and a square of the same object."""
+    painted = np.array([[255, 0, 255], [255, 255, 255]], np.uint8)
+    mask = shape([[5, 4], [7, 5]], "mask", group=1, mask=png(painted))
+    square = SQUARE | {"points": [[20, 20], [24, 20], [24, 22], [20, 22]]}
+    labels = labels_of(save(tmp_path / "d", mask, square | {"group_id": 1}))
+    expected = box(20, 20, 22, 24)
+    expected[4:6, 5:8] = painted > 0
+    np.testing.assert_array_equal(labels == 1, expected)
+    assert labels.max() == 1
+
+
+def test_points_and_other_labels_are_no_objects(tmp_path):
+    pot = SQUARE | {"label": "pot"}
+    folder = save(tmp_path / "d", SQUARE, pot, shape([[1, 1]], "point"))
+    source = find_labelme(folder, category="leaf")
+    ((example, notes),) = [source.read(item) for item in source.items]
+    assert example.count == 1
+    assert source.class_names == ("leaf",)
+    assert notes == {
+        "shapes of other labels, left out": 1,
+        "points and lines, not objects": 1,
+    }
+    with pytest.raises(DataError, match=r"'laef'.*'leaf'"):
+        find_labelme(folder, category="laef")
+
+
+def test_the_picture_may_be_elsewhere_or_inside(tmp_path):
+    save(tmp_path / "d", SQUARE, name="a", imagePath="..\\else\\a.jpg")
+    save(tmp_path / "d", SQUARE, name="b", imagePath="C:\\x\\b.jpg")
+    inside = np.full((*SIZE, 3), 200, np.uint8)
+    save(tmp_path / "d", SQUARE, name="c", picture=False, imageData=png(inside))
+    read = {e.name: e for e, _ in find_labelme(tmp_path / "d").examples()}
+    assert sorted(read) == ["a", "b", "c"]
+    assert (read["c"].image == 200).all()
+    assert read["a"].count == 1
+
+
+def test_no_shapes_is_an_image_without_objects(tmp_path):
+    assert not labels_of(save(tmp_path / "d")).any()
+
+
+def test_splits(tmp_path):
+    for split in ("train", "val"):
+        save(tmp_path / split, SQUARE, name="a")
+    items = find_labelme(tmp_path).items
+    assert [(i.name, i.split) for i in items] == [
+        ("train_a", "train"),
+        ("val_a", "val"),
+    ]
+
+
+def test_pictures_without_json(tmp_path):
+    save(tmp_path / "d", SQUARE)
+    Image.new("RGB", (4, 4)).save(tmp_path / "d" / "b.png")
+    with pytest.raises(DataError, match=r"b\.png has no JSON"):
+        find_labelme(tmp_path / "d")
+    source = find_labelme(tmp_path / "d", skip_unlabelled=True)
+    assert source.left_out == {"images without labels, left out": 1}
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (shape([[1, 1], [2, 2]], "star"), "'star' is not known"),
+        (shape([[1, 1]], "circle"), "2 points, got 1"),
+        (shape("x"), "needs points"),
+        (shape([[0, 0], [1, 1]], "mask", mask="AAAA"), "mask of a shape"),
+        (shape([[0, 0], [1, 1]], "mask"), "mask of a shape"),
+        (
+            shape([[39, 0], [41, 1]], "mask", mask=png(np.ones((2, 3), np.uint8))),
+            "does not fit",
+        ),
+    ],
+)
+def test_bad_shapes(tmp_path, bad, words):
+    folder = save(tmp_path / "d", SQUARE, bad)
+    with pytest.raises(DataError, match=words) as error:
+        labels_of(folder)
+    assert "a.json, shape 2" in str(error.value)
+
+
+def test_bad_files(tmp_path):
+    with pytest.raises(DataError, match="no JSON of LabelMe"):
+        find_labelme(tmp_path)
+    (tmp_path / "a.json").write_text('{"images": []}')
+    with pytest.raises(DataError, match="no list of shapes"):
+        find_labelme(tmp_path)
+    save(tmp_path, SQUARE, picture=False)
+    with pytest.raises(DataError, match="has no imageData"):
+        find_labelme(tmp_path)
+    save(tmp_path, SQUARE, picture=False, imageData="%%%")
+    with pytest.raises(DataError, match="imageData cannot be read"):
+        labels_of(tmp_path)
