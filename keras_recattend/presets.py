@@ -59,6 +59,7 @@ def cvppp():
         dataset="cvppp",
         image_size=(448, 448),
         max_instances=20,
+        first_outputs_only=True,
         box_network=BoxNetwork(
             late_canvas=True,
             space_to_depth=4,
@@ -104,7 +105,7 @@ def cvppp():
                 steps=60,
                 share=0.06,
                 batch_size=2,
-                learning_rate=5e-5,
+                learning_rate=5e-6,
                 steps_per_epoch=15,
                 validate_every=2,
                 freeze_normalization=True,
@@ -125,6 +126,7 @@ def leaves():
         dataset="leaves",
         image_size=(224, 224),
         max_instances=20,
+        first_outputs_only=True,
         box_network=BoxNetwork(
             late_canvas=True,
             space_to_depth=2,
@@ -168,7 +170,7 @@ def leaves():
                 steps=20,
                 share=0.05,
                 batch_size=4,
-                learning_rate=5e-5,
+                learning_rate=5e-6,
                 steps_per_epoch=10,
                 freeze_normalization=True,
                 mask_offset=-10_000,
@@ -222,6 +224,7 @@ def _upright(name, **settings):
         sharpness=10.0,
     )
     return Config(
+        first_outputs_only=True,
         name=name,
         box_network=network,
         segmentation=Segmentation(
@@ -253,7 +256,7 @@ def _upright(name, **settings):
                 steps=60,
                 share=0.04,
                 batch_size=2,
-                learning_rate=5e-5,
+                learning_rate=5e-6,
                 steps_per_epoch=15,
                 validate_every=2,
                 freeze_normalization=True,
