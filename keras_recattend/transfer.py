@@ -26,7 +26,7 @@ class Transfer(typing.NamedTuple):
 
 
 def transfer_weights(source, model):
-    """Copy every variable of `source` that `model` has, too, by name and shape.
+    """copy every weight of `source` that `model` has, too, by name and shape.
 
     Moving statistics go with the normalisation they belong to.
 
@@ -36,9 +36,9 @@ def transfer_weights(source, model):
     Returns:
         A `Transfer`.
     """
-    values = {_name(v): v for v in source.variables}
+    values = {_name(v): v for v in source.weights}
     taken, fresh = [], []
-    for variable in model.variables:
+    for variable in model.weights:
         name = _name(variable)
         other = values.get(name)
         if other is not None and other.shape == variable.shape:

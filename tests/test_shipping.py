@@ -51,7 +51,7 @@ def test_shipped_weights_are_found_by_name(model, run, card, tmp_path, monkeypat
     assert about == {"options": {"dataset": "cvppp", "seed": 3}, "versions": "x"}
     loaded = RecurrentAttention(config)
     folder.load_weights(loaded)
-    for ours, theirs in zip(loaded.variables, model.variables, strict=True):
+    for ours, theirs in zip(loaded.weights, model.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

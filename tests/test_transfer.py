@@ -14,7 +14,7 @@ from keras_recattend.transfer import start_from, transfer_weights
 @pytest.fixture(scope="module")
 def source():
     model = RecurrentAttention(tiny.config())
-    for number, variable in enumerate(model.variables, start=1):
+    for number, variable in enumerate(model.weights, start=1):
         variable.assign(np.full(variable.shape, float(number)))
     return model
 
@@ -28,14 +28,14 @@ def folder(source, tmp_path_factory):
 
 
 def values(model):
-    return {v.path.split("/", 1)[1]: v.numpy() for v in model.variables}
+    return {v.path.split("/", 1)[1]: v.numpy() for v in model.weights}
 
 
 def test_the_same_configuration_takes_everything(source):
     model = RecurrentAttention(tiny.config())
     result = transfer_weights(source, model)
     assert result.fresh == []
-    assert len(result.taken) == len(model.variables)
+    assert len(result.taken) == len(model.weights)
     wanted = values(source)
     for name, value in values(model).items():
         np.testing.assert_array_equal(value, wanted[name])
