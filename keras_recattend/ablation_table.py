@@ -24,6 +24,7 @@ COLUMNS = {
     "sbd": ("SBD", "sbd", 1),
     "abs_dic": ("\\|DiC\\|", "abs_dic", 2),
     "parameters": ("Parameters", None, 0),
+    "steps": ("Steps", None, None),
     "minutes": ("Minutes", None, 1),
 }
 _TITLES = {
@@ -45,8 +46,8 @@ def row_of(name, path):
 
     Returns:
         A dict: "name", "title" and every name of `COLUMNS`. Means over the images, in
-        percent or objects; "parameters" counts every stored number; "minutes" is what
-        the stages took.
+        percent or objects; "parameters" counts every stored number; "steps" are those
+        of every stage in turn, "minutes" what the stages took together.
 
     Raises:
         RunError: a file is missing, or not what `train.py` writes.
@@ -65,7 +66,9 @@ def row_of(name, path):
             f"({error!r}). Move {folder.path} away to train it again."
         ) from error
     row["parameters"] = _parameters(folder.last_weights)
-    row["minutes"] = _minutes(folder.history_file)
+    ends = _ends(folder.history_file)
+    row["steps"] = " + ".join(str(step) for step, _ in ends)
+    row["minutes"] = round(sum(minutes for _, minutes in ends), 3)
     return row
 
 
@@ -91,14 +94,14 @@ def _parameters(weights):
     return int(sum(sizes))
 
 
-def _minutes(history):
-    """Minutes of all stages together; each stage counts its own from zero."""
+def _ends(history):
+    """Steps and minutes of every stage, in order; each counts its own from zero."""
     try:
         rows = read_csv(history)
-        ends = {row["stage"]: float(row["minutes"]) for row in rows}
+        ends = {row["stage"]: (int(row["step"]), float(row["minutes"])) for row in rows}
     except (OSError, KeyError, ValueError) as error:
         raise RunError(f"{history} cannot be read: {error!r}") from error
-    return round(sum(ends.values()), 3)
+    return list(ends.values())
 
 
 def markdown(rows, about):

@@ -20,7 +20,12 @@ from keras_recattend.errors import run_command
 from keras_recattend.run_folder import RunError, RunFolder
 
 # Two stages of 3 and 1.5 minutes: the last row of each counts.
-HISTORY = "stage,epoch,minutes\nbox,1,1.0\nbox,2,3.0\njoint,1,0.5\njoint,2,1.5\n"
+HISTORY = """stage,epoch,step,minutes
+box,1,100,1.0
+box,2,200,3.0
+joint,1,5,0.5
+joint,2,10,1.5
+"""
 SCORES = {
     "mwcov": 75.14,
     "mucov": 64.6,
@@ -68,6 +73,7 @@ def test_a_row_of_a_run(tmp_path):
         "sbd": 70.0,
         "abs_dic": 0.5,
         "parameters": 30,
+        "steps": "200 + 10",
         "minutes": 4.5,
     }
 
@@ -81,12 +87,12 @@ def test_the_tables_as_files(tmp_path):
         "About.",
         "",
         "|  | Set | MWCov | MUCov | AvgFP | AvgFN | SBD | \\|DiC\\| | Parameters "
-        "| Minutes |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| Steps | Minutes |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| No Box Net | val | 57.0 | **64.6** | **0.125** | **0.283** | **70.0** | "
-        "**0.50** | 30 | 4.5 |",
+        "**0.50** | 30 | 200 + 10 | 4.5 |",
         "| Full (Iter-5) | val | **75.1** | **64.6** | 0.375 | **0.283** | **70.0** | "
-        "**0.50** | 30 | 4.5 |",
+        "**0.50** | 30 | 200 + 10 | 4.5 |",
     ]
     with open(table, newline="") as file:
         written = list(csv.DictReader(file))
