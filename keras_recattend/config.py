@@ -138,14 +138,19 @@ class BoxNetwork:
         late_canvas: compute the image's features once (the trunk) and add the canvas
             at the trunk's resolution, instead of feeding it with the image.
         space_to_depth: fold blocks of this size into channels before the trunk.
-        context_depths: further convolutions at half the trunk's resolution, whose
-            result is brought back up and added (trunk only; () = none).
+        context_depths: further convolutions at 1/2, 1/4, ... of the trunk's
+            resolution, depths for each of these levels, whose result is brought back
+            up and joined (late canvas only; () = none).
         feature_depth: channels of the trunk's output and of the joint layers.
         canvas_depth: channels of the canvas' encoding.
         joint_layers: 3 x 3 convolutions on trunk and canvas together.
+        joint_context_depths: as `context_depths`, for trunk and canvas together,
+            added after the first joint convolution.
         glimpses, lstm_units, mlp_units: the glimpse LSTM and its attention MLP.
         heat_map: predict per cell "center of an object that is not on the canvas"
             and that object's box; guides the attention and carries the box.
+        attention_block: with a heat map, the MLP says where to look in blocks of this
+            many cells each way; within a block the heat alone decides.
         sharpness: factor on the logits of the last read, with a heat map (1 = soft
             attention, a mean of places).
         whole_image: no boxes: every patch is the whole image, and controller and
@@ -160,14 +165,16 @@ class BoxNetwork:
     sees_image: bool = True
     late_canvas: bool = False
     space_to_depth: int = 1
-    context_depths: tuple[int, ...] = ()
+    context_depths: tuple[tuple[int, ...], ...] = ()
     feature_depth: int = 64
     canvas_depth: int = 48
     joint_layers: int = 3
+    joint_context_depths: tuple[tuple[int, ...], ...] = ()
     glimpses: int = 5
     lstm_units: int = 256
     mlp_units: int = 256
     heat_map: bool = False
+    attention_block: int = 1
     sharpness: float = 1.0
     whole_image: bool = False
     variance: str = "size"
@@ -283,6 +290,8 @@ class Stage:
             object: the most by which their center moves (as share of the size), and
             their padding ratio changes.
         jitter: (center, log size) noise on true boxes, as share of the size.
+        canvas_distortion: deviation of smooth shifts of the outlines on true canvases,
+            as share of the image's sides (segmentation stage; 0 = none).
         freeze_normalization: use the moving statistics in training, too.
     """
 
@@ -308,6 +317,7 @@ class Stage:
     box_padding: tuple[float, float] = (0.0, 0.5)
     box_noise: tuple[float, float] = (0.0, 0.0)
     jitter: tuple[float, float] = (0.1, 0.2)
+    canvas_distortion: float = 0.0
     freeze_normalization: bool = False
 
 
@@ -488,9 +498,16 @@ def _validate(config):
             f"max_instances={config.max_instances} does not fit a 16-bit label map"
         )
     stride = network.stride
-    if network.late_canvas and network.context_depths:
-        stride *= 2
+    if network.late_canvas:
+        levels = max(len(network.context_depths), len(network.joint_context_depths))
+        stride *= 2**levels
     _divides("image_size", config.image_size, stride, "the controller's pooling")
+    _divides(
+        "The controller's grid",
+        [extent // network.stride for extent in config.image_size],
+        network.attention_block,
+        "box_network.attention_block",
+    )
     _divides(
         "patch_size",
         segmentation.patch_size,

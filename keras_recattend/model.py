@@ -129,6 +129,7 @@ class RecurrentAttention(keras.Model):
                 network.feature_depth,
                 network.canvas_depth,
                 network.joint_layers,
+                network.joint_context_depths,
                 name="controller",
                 **common,
             )
@@ -533,7 +534,13 @@ def _box_head(config, grid):
             **common,
         )
     if network.heat_map:
-        return HeatMapHead(config.image_size, grid, *glimpses, **common)
+        return HeatMapHead(
+            config.image_size,
+            grid,
+            *glimpses,
+            attention_block=network.attention_block,
+            **common,
+        )
     return LinearHead(
         config.image_size,
         patch_size,

@@ -63,15 +63,17 @@ def cvppp():
         box_network=BoxNetwork(
             late_canvas=True,
             space_to_depth=4,
-            depths=(24, 24, 48, 48, 64, 64),
-            pools=(1, 2, 1, 2, 1, 1),
-            context_depths=(96, 96, 96),
-            feature_depth=64,
+            depths=(24, 24, 48, 48),
+            pools=(1, 2, 1, 1),
+            context_depths=((64, 64), (96, 96, 96)),
+            feature_depth=48,
             canvas_depth=32,
-            joint_layers=3,
-            lstm_units=112,
+            joint_layers=2,
+            joint_context_depths=((64, 64),),
+            lstm_units=80,
             mlp_units=64,
             heat_map=True,
+            attention_block=4,
             sharpness=10.0,
         ),
         segmentation=Segmentation(
@@ -90,11 +92,13 @@ def cvppp():
         # Up to the size at which the second pass sees small plants.
         augmentation=dataclasses.replace(_ROSETTE, scale=(0.8, 1.6)),
         stages={
-            "box": Stage(steps=3000, share=0.36),
-            "segmentation": Stage(steps=4000, share=0.22, steps_per_epoch=100),
+            "box": Stage(steps=6000, share=0.36, canvases=4, steps_per_epoch=100),
+            "segmentation": Stage(
+                steps=8000, share=0.2, canvas_distortion=0.005, steps_per_epoch=100
+            ),
             "own_canvases": Stage(
-                steps=800,
-                share=0.36,
+                steps=2000,
+                share=0.4,
                 learning_rate=4e-4,
                 canvases=8,
                 jitter=(0.03, 0.08),
@@ -103,7 +107,7 @@ def cvppp():
             ),
             "joint": Stage(
                 steps=60,
-                share=0.06,
+                share=0.04,
                 batch_size=2,
                 learning_rate=5e-6,
                 steps_per_epoch=15,
@@ -132,7 +136,7 @@ def leaves():
             space_to_depth=2,
             depths=(16, 24, 32, 48, 48),
             pools=(2, 1, 2, 1, 1),
-            context_depths=(64, 64, 64),
+            context_depths=((64, 64, 64),),
             feature_depth=48,
             canvas_depth=32,
             joint_layers=2,
@@ -217,7 +221,7 @@ def _upright(name, **settings):
         space_to_depth=4,
         depths=(32, 48, 48, 64),
         pools=(1, 2, 1, 1),
-        context_depths=(96, 96, 96),
+        context_depths=((96, 96, 96),),
         feature_depth=64,
         canvas_depth=32,
         joint_layers=3,

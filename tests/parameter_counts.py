@@ -143,12 +143,38 @@ STREET_PARTS = ([16, 32, 32, 64, 64, 96], [64, 64, 32, 32, 16, 16, 1], True)
 # -- ours ----------------------------------------------------------------------------
 
 
+def wide(channels, levels, depth):
+    """A `Context` on a map of so many channels."""
+    count = convolution(levels[0][-1], 4 * depth, side=1, bias=False)
+    for level, finer in zip(levels, [None, *levels], strict=False):
+        count += stack(channels, level)
+        channels = level[-1]
+        if finer:
+            count += convolution(channels, 4 * finer[-1], side=1, bias=False)
+            count += stack(2 * finer[-1], finer[-1:])
+    return count
+
+
 def heat(
-    extra, grid, fold, stride, trunk, context, glimpses, features, decoder, patch, cnn
+    extra,
+    grid,
+    fold,
+    stride,
+    trunk,
+    context,
+    glimpses,
+    features,
+    decoder,
+    patch,
+    cnn,
+    joint_context=(),
+    block=1,
 ):
     """Late canvas, heat map head, segmentation with skips, all normalised once.
 
     Args:
+        context, joint_context: depths of every level of the wider views.
+        block: cells, each way, that share a logit of the glimpses' MLP.
         fold: side of the blocks folded into channels. stride: pixels to a cell.
         glimpses: (LSTM units, MLP units).
         features: (feature depth, canvas depth, joint layers).
@@ -156,12 +182,11 @@ def heat(
     """
     depth, canvas_depth, joint = features
     units, hidden = glimpses
-    cells = grid[0] * grid[1]
+    cells = grid[0] * grid[1] // block**2
     controller = total(
         [
             stack((3 + extra) * fold * fold, trunk),
-            stack(trunk[-1], context),
-            convolution(context[-1], 4 * depth, side=1, bias=False),
+            wide(trunk[-1], context, depth),
             convolution(trunk[-1] + depth, depth, bias=False),
             convolution((stride // 2) ** 2, canvas_depth, side=1),
             convolution(canvas_depth, depth, bias=False),
@@ -169,6 +194,8 @@ def heat(
             stack(depth, [depth] * (joint - 1)),
         ]
     )
+    if joint_context:
+        controller += wide(depth, joint_context, depth)
     # The map, the cell's place (2), its heat and its box (4).
     readable = depth + 2 + 1 + 4
     head = total(
@@ -202,7 +229,7 @@ def upright(grid):
         fold=4,
         stride=8,
         trunk=[32, 48, 48, 64],
-        context=[96, 96, 96],
+        context=[[96, 96, 96]],
         glimpses=(112, 64),
         features=(64, 32, 3),
         decoder=[64, 48, 32, 32, 16, 16, 1],
@@ -219,7 +246,7 @@ def leaves(extra):
         fold=2,
         stride=8,
         trunk=[16, 24, 32, 48, 48],
-        context=[64, 64, 64],
+        context=[[64, 64, 64]],
         glimpses=(96, 96),
         features=(48, 32, 2),
         decoder=[48, 32, 32, 16, 16, 1],
@@ -239,16 +266,18 @@ COUNTS = {
     "cvppp": (
         heat(
             extra=0,
-            grid=(28, 28),
+            grid=(56, 56),
             fold=4,
-            stride=16,
-            trunk=[24, 24, 48, 48, 64, 64],
-            context=[96, 96, 96],
-            glimpses=(112, 64),
-            features=(64, 32, 3),
+            stride=8,
+            trunk=[24, 24, 48, 48],
+            context=[[64, 64], [96, 96, 96]],
+            glimpses=(80, 64),
+            features=(48, 32, 2),
             decoder=[64, 48, 48, 32, 32, 16, 16, 1],
             patch=6 * 6,
             cnn=[16, 16, 32, 32, 64, 64, 64],
+            joint_context=[[64, 64]],
+            block=4,
         ),
         NONE,
     ),

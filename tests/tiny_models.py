@@ -44,7 +44,7 @@ def heat_config(**changes):
             pools=(2, 2),
             late_canvas=True,
             space_to_depth=2,
-            context_depths=(8,),
+            context_depths=((8,),),
             feature_depth=8,
             canvas_depth=6,
             joint_layers=2,

@@ -8,6 +8,7 @@ from keras_recattend.layers.box_network import (
     LinearHead,
 )
 from keras_recattend.layers.canvas import Canvas
+from keras_recattend.layers.context import Context
 from keras_recattend.layers.controller import Controller, LateCanvasController
 from keras_recattend.layers.convolution import (
     ConvolutionStack,
@@ -22,6 +23,7 @@ from keras_recattend.layers.whole_image import WholeImage
 __all__ = [
     "Box",
     "Canvas",
+    "Context",
     "Controller",
     "ConvolutionStack",
     "GaussianFilters",

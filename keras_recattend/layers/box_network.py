@@ -1,5 +1,6 @@
 """Part B after the controller: glimpses and the box (eq. 4-10)."""
 
+import math
 import typing
 
 import keras
@@ -73,7 +74,8 @@ class GlimpseNetwork(Float32Layer):
 
     Args:
         glimpses, lstm_units, mlp_units: sizes.
-        cells: P, the number of positions.
+        grid: (H', W') of the feature map, P = H' W' positions.
+        block: the MLP gives one logit to each block of this many cells each way.
         last_logits: whether the MLP is applied after the last glimpse as well.
         initializer: "he" or "small".
     """
@@ -83,7 +85,8 @@ class GlimpseNetwork(Float32Layer):
         glimpses,
         lstm_units,
         mlp_units,
-        cells,
+        grid,
+        block=1,
         last_logits=False,
         initializer="he",
         **kwargs,
@@ -92,7 +95,8 @@ class GlimpseNetwork(Float32Layer):
         self.glimpses = glimpses
         self.lstm_units = lstm_units
         self.mlp_units = mlp_units
-        self.cells = cells
+        self.grid = tuple(grid)
+        self.block = block
         self.last_logits = last_logits
         self.initializer = initializer
         small = initializer == "small"
@@ -113,7 +117,9 @@ class GlimpseNetwork(Float32Layer):
                 keras.layers.Dense(
                     mlp_units, activation="relu", name="mlp0", **kernel, **bias
                 ),
-                keras.layers.Dense(cells, name="mlp1", **kernel, **bias),
+                keras.layers.Dense(
+                    math.prod(self.grid) // block**2, name="mlp1", **kernel, **bias
+                ),
             ]
 
     def build(self, features_shape):
@@ -126,7 +132,8 @@ class GlimpseNetwork(Float32Layer):
         """Look at `features` [N, P, L], float32; `prior` logits [N, P] or None."""
         batch = tf.shape(features)[0]
         state = [tf.zeros([batch, self.lstm_units])] * 2
-        logits = tf.zeros([batch, self.cells]) if prior is None else prior
+        cells = math.prod(self.grid)
+        logits = tf.zeros([batch, cells]) if prior is None else prior
         hidden, cell, attention = [], [], []
         for glimpse in range(self.glimpses):
             weights = tf.nn.softmax(logits)
@@ -136,17 +143,27 @@ class GlimpseNetwork(Float32Layer):
             cell.append(state[1])
             attention.append(weights)
             if glimpse < self.glimpses - 1 or self.last_logits:
-                logits = self.mlp[1](self.mlp[0](output))
+                logits = self._spread(self.mlp[1](self.mlp[0](output)))
                 if prior is not None:
                     logits += prior
         return Glimpses(hidden, cell, attention, logits)
+
+    def _spread(self, logits):
+        """Give every cell its block's logit."""
+        if self.block == 1:
+            return logits
+        height, width = (extent // self.block for extent in self.grid)
+        logits = tf.reshape(logits, [-1, height, 1, width, 1])
+        logits = tf.tile(logits, [1, 1, self.block, 1, self.block])
+        return tf.reshape(logits, [-1, math.prod(self.grid)])
 
     def get_config(self):
         return super().get_config() | {
             "glimpses": self.glimpses,
             "lstm_units": self.lstm_units,
             "mlp_units": self.mlp_units,
-            "cells": self.cells,
+            "grid": self.grid,
+            "block": self.block,
             "last_logits": self.last_logits,
             "initializer": self.initializer,
         }
@@ -192,7 +209,7 @@ class LinearHead(Float32Layer):
             glimpses,
             lstm_units,
             mlp_units,
-            self.grid[0] * self.grid[1],
+            self.grid,
             initializer=initializer,
             name="glimpses",
         )
@@ -268,6 +285,7 @@ class HeatMapHead(Float32Layer):
     Args:
         image_size, grid, glimpses, lstm_units, mlp_units, initializer: see
             `LinearHead`.
+        attention_block: see `GlimpseNetwork` (`block`).
     """
 
     def __init__(
@@ -277,6 +295,7 @@ class HeatMapHead(Float32Layer):
         glimpses,
         lstm_units,
         mlp_units,
+        attention_block=1,
         initializer="he",
         **kwargs,
     ):
@@ -290,7 +309,8 @@ class HeatMapHead(Float32Layer):
             glimpses,
             lstm_units,
             mlp_units,
-            self.grid[0] * self.grid[1],
+            self.grid,
+            attention_block,
             last_logits=True,
             initializer=initializer,
             name="glimpses",
@@ -408,7 +428,11 @@ class HeatMapHead(Float32Layer):
         return (
             super().get_config()
             | {name: glimpses[name] for name in names}
-            | {"image_size": self.image_size, "grid": self.grid}
+            | {
+                "image_size": self.image_size,
+                "grid": self.grid,
+                "attention_block": glimpses["block"],
+            }
         )
 
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_recattend.layers.canvas import Canvas
+from keras_recattend.layers.context import Context
 from keras_recattend.layers.convolution import (
     ConvolutionStack,
     Normalization,
@@ -73,10 +74,12 @@ class LateCanvasController(keras.layers.Layer):
     Args:
         depths, pools: of the trunk; the last map's size is the grid of cells.
         space_to_depth: block size folded into channels before the trunk.
-        context_depths: convolutions at half the trunk's resolution, added back.
+        context_depths: of each level of the trunk's `Context`; () = none.
         feature_depth: channels of the joint layers.
         canvas_depth: channels of the canvas' encoding.
         joint_layers: number of joint convolutions.
+        joint_context_depths: of each level of a `Context` of trunk and canvas, added
+            after the first joint convolution; () = none.
         normalization, steps, initializer: see `ConvolutionStack`.
     """
 
@@ -89,6 +92,7 @@ class LateCanvasController(keras.layers.Layer):
         feature_depth,
         canvas_depth,
         joint_layers,
+        joint_context_depths,
         normalization,
         steps,
         initializer,
@@ -98,7 +102,8 @@ class LateCanvasController(keras.layers.Layer):
         self.depths = tuple(depths)
         self.pools = tuple(pools)
         self.space_to_depth = space_to_depth
-        self.context_depths = tuple(context_depths)
+        self.context_depths = tuple(map(tuple, context_depths))
+        self.joint_context_depths = tuple(map(tuple, joint_context_depths))
         self.feature_depth = feature_depth
         self.canvas_depth = canvas_depth
         self.joint_layers = joint_layers
@@ -117,17 +122,19 @@ class LateCanvasController(keras.layers.Layer):
         }
         self.trunk = ConvolutionStack(depths, pools, name="trunk", **common)
         if self.context_depths:
-            self.context = ConvolutionStack(
-                context_depths, (1,) * len(context_depths), name="context", **common
+            self.context = Context(
+                self.context_depths, feature_depth, name="context", **common
             )
-            # Four outputs a cell, unfolded: each small cell gets its own.
-            self.context_up = self._convolution(4 * feature_depth, 1, "context_up")
         self.image_joint = self._convolution(feature_depth, 3, "image_joint")
         self.canvas_code = self._convolution(canvas_depth, 1, "canvas_code", bias=True)
         self.canvas_joint = self._convolution(feature_depth, 3, "canvas_joint")
         self.joint_norm = Normalization(
             normalization, steps, dtype=self.dtype_policy, name="joint_norm"
         )
+        if self.joint_context_depths:
+            self.joint_context = Context(
+                self.joint_context_depths, feature_depth, name="joint_context", **common
+            )
         later = joint_layers - 1
         self.joint = ConvolutionStack(
             (feature_depth,) * later, (1,) * later, name="joint", **common
@@ -158,14 +165,14 @@ class LateCanvasController(keras.layers.Layer):
         grid = (batch, height // self.stride, width // self.stride)
         last = self.depths[-1]
         if self.context_depths:
-            half = (batch, grid[1] // 2, grid[2] // 2)
-            self.context.build((*half, last))
-            self.context_up.build((*half, self.context_depths[-1]))
+            self.context.build((*grid, last))
             last += self.feature_depth
         self.image_joint.build((*grid, last))
         self.canvas_code.build((*grid, (self.stride // self.canvas_pool) ** 2))
         self.canvas_joint.build((*grid, self.canvas_depth))
         self.joint_norm.build((*grid, self.feature_depth))
+        if self.joint_context_depths:
+            self.joint_context.build((*grid, self.feature_depth))
         self.joint.build((*grid, self.feature_depth))
 
     def prepare(self, image, extra=None, training=False):
@@ -174,10 +181,8 @@ class LateCanvasController(keras.layers.Layer):
         x = tf.cast(x, self.compute_dtype)
         x = self.trunk(_fold(x, self.space_to_depth), training=training)[-1]
         if self.context_depths:
-            half = tf.nn.max_pool2d(x, 2, 2, "SAME")
-            half = self.context(half, training=training)[-1]
-            up = tf.nn.depth_to_space(self.context_up(half), 2)
-            x = tf.concat([x, tf.nn.relu(up)], axis=-1)
+            wide = self.context(x, training=training)
+            x = tf.concat([x, tf.nn.relu(wide)], axis=-1)
         return (self.image_joint(x),)
 
     def call(self, prepared, canvas, step=0, training=False):
@@ -189,6 +194,8 @@ class LateCanvasController(keras.layers.Layer):
         c = self.canvas_joint(tf.nn.relu(self.canvas_code(c)))
         x = self.joint_norm(prepared[0] + c, step=step, training=training)
         x = tf.nn.relu(x)
+        if self.joint_context_depths:
+            x += self.joint_context(x, step=step, training=training)
         return self.joint(x, step=step, training=training)[-1]
 
     def get_config(self):
@@ -200,6 +207,7 @@ class LateCanvasController(keras.layers.Layer):
             "feature_depth": self.feature_depth,
             "canvas_depth": self.canvas_depth,
             "joint_layers": self.joint_layers,
+            "joint_context_depths": self.joint_context_depths,
             "normalization": self.normalization,
             "steps": self.steps,
             "initializer": self.initializer,

@@ -48,7 +48,7 @@ class WholeImage(Float32Layer):
             glimpses,
             lstm_units,
             mlp_units,
-            self.grid[0] * self.grid[1],
+            self.grid,
             initializer=initializer,
             name="glimpses",
         )

@@ -70,7 +70,9 @@ def loop_glimpses(network, features, prior):
 
 @pytest.mark.parametrize("with_prior", [False, True])
 def test_glimpses(random, with_prior):
-    network = GlimpseNetwork(3, lstm_units=4, mlp_units=5, cells=6, last_logits=True)
+    network = GlimpseNetwork(
+        3, lstm_units=4, mlp_units=5, grid=(2, 3), last_logits=True
+    )
     network.build((None, None, 2))
     for weight in network.weights:
         weight.assign(random.normal(size=weight.shape))
@@ -88,8 +90,24 @@ def test_glimpses(random, with_prior):
         np.testing.assert_allclose(got.logits[b], logits, rtol=1e-4, atol=1e-5)
 
 
+def test_a_block_of_cells_shares_a_logit(random):
+    """3 x 2 blocks of 2 x 2 cells; the prior alone tells the cells of one apart."""
+    network = GlimpseNetwork(2, 4, 4, grid=(6, 4), block=2, last_logits=True)
+    network.build((None, None, 2))
+    features = tf.constant(random.normal(size=(2, 24, 2)).astype(np.float32))
+    prior = random.normal(size=(2, 24)).astype(np.float32)
+    got = network(features, tf.constant(prior))
+    blocks = network.mlp[1](network.mlp[0](got.hidden[-1])).numpy()
+    assert blocks.shape == (2, 6)
+    for row in range(6):
+        for column in range(4):
+            cell, block = 4 * row + column, 2 * (row // 2) + column // 2
+            expected = blocks[:, block] + prior[:, cell]
+            np.testing.assert_allclose(got.logits[:, cell], expected, rtol=1e-5)
+
+
 def test_the_first_glimpse_is_uniform():
-    network = GlimpseNetwork(2, 4, 4, cells=8)
+    network = GlimpseNetwork(2, 4, 4, grid=(2, 4))
     network.build((None, None, 2))
     attention = network(tf.ones([1, 8, 2])).attention
     np.testing.assert_allclose(attention[0], np.full((1, 8), 1 / 8))

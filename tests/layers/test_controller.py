@@ -22,11 +22,12 @@ def test_controller_is_its_stack_over_image_canvas_extra(random):
     assert u.shape == (2, 4, 6, 4)
 
 
-def late_controller(context=(5,), space_to_depth=2, extra_channels=0):
+def late_controller(
+    context=((5,),), space_to_depth=2, extra_channels=0, joint_context=()
+):
     keras.utils.set_random_seed(1)
-    controller = LateCanvasController(
-        (4, 6), (2, 1), space_to_depth, context, 5, 3, 3, "batch", 1, "he"
-    )
+    sizes = (space_to_depth, context, 5, 3, 3, joint_context)
+    controller = LateCanvasController((4, 6), (2, 1), *sizes, "batch", 1, "he")
     controller.build((None, *SIZE, 3), extra_channels)
     return controller
 
@@ -42,27 +43,13 @@ def blocks(x, size):
     return folded.astype(np.float32)
 
 
-def unblocks(x, size):
-    """The inverse of `blocks`."""
-    batch, height, width, depth = x.shape
-    channels = depth // size**2
-    unfolded = np.zeros((batch, height * size, width * size, channels), np.float32)
-    for j in range(size):
-        for i in range(size):
-            at = (size * j + i) * channels
-            unfolded[:, j::size, i::size] = x[..., at : at + channels]
-    return unfolded
-
-
 def straightforward(controller, image, canvas, context):
     """All of it for one image and one canvas, without splitting a convolution."""
     x = controller.trunk(tf.constant(blocks(image, controller.space_to_depth)))[-1]
     x = x.numpy()
     if context:
-        half = x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1)
-        inner = controller.context(tf.constant(half.max((2, 4))))[-1]
-        up = unblocks(controller.context_up(inner).numpy(), 2)
-        x = np.concatenate([x, np.maximum(up, 0.0)], axis=-1)
+        wide = controller.context(tf.constant(x)).numpy()
+        x = np.concatenate([x, np.maximum(wide, 0.0)], axis=-1)
     c = canvas[..., np.newaxis]
     pool = controller.canvas_pool
     if pool == 2:
@@ -73,14 +60,20 @@ def straightforward(controller, image, canvas, context):
         [controller.image_joint.kernel, controller.canvas_joint.kernel], axis=2
     )
     joint = controller.joint_norm(tf.nn.conv2d(both, kernel, 1, "SAME"))
-    return controller.joint(tf.nn.relu(joint))[-1]
+    joint = tf.nn.relu(joint)
+    if controller.joint_context_depths:
+        joint += controller.joint_context(joint)
+    return controller.joint(joint)[-1]
 
 
 @pytest.mark.parametrize(
-    ("context", "space_to_depth"), [((), 1), ((5,), 2), ((5, 5), 2)]
+    ("context", "space_to_depth", "joint_context"),
+    [((), 1, ()), (((5,),), 2, ()), (((5, 5),), 2, ((4,),)), (((5,), (4, 7)), 1, ())],
 )
-def test_late_canvas_equals_one_pass_over_both(random, context, space_to_depth):
-    controller = late_controller(context, space_to_depth)
+def test_late_canvas_equals_one_pass_over_both(
+    random, context, space_to_depth, joint_context
+):
+    controller = late_controller(context, space_to_depth, joint_context=joint_context)
     image = random.uniform(size=(2, *SIZE, 3)).astype(np.float32)
     canvas = random.uniform(size=(2, *SIZE)).astype(np.float32)
     u = controller(controller.prepare(tf.constant(image)), tf.constant(canvas))

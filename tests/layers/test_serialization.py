@@ -11,6 +11,7 @@ COMMON = {"normalization": "batch_per_step", "steps": 2, "initializer": "small"}
 GLIMPSES = {"glimpses": 3, "lstm_units": 5, "mlp_units": 6}
 LAYERS = {
     "Canvas": {},
+    "Context": {"levels": ((3, 4), (5,)), "depth": 6, **COMMON},
     "Controller": {"depths": (3, 4), "pools": (1, 2), **COMMON},
     "ConvolutionStack": {"depths": (3, 4), "pools": (1, 2), **COMMON},
     "GaussianFilters": {
@@ -20,24 +21,27 @@ LAYERS = {
     },
     "GlimpseNetwork": {
         **GLIMPSES,
-        "cells": 12,
+        "grid": (4, 6),
+        "block": 2,
         "last_logits": True,
         "initializer": "small",
     },
     "HeatMapHead": {
         "image_size": (24, 48),
-        "grid": (3, 4),
+        "grid": (4, 6),
         **GLIMPSES,
+        "attention_block": 2,
         "initializer": "small",
     },
     "LateCanvasController": {
         "depths": (3, 4),
         "pools": (1, 2),
         "space_to_depth": 2,
-        "context_depths": (5,),
+        "context_depths": ((5,), (4, 3)),
         "feature_depth": 6,
         "canvas_depth": 7,
         "joint_layers": 2,
+        "joint_context_depths": ((5, 6),),
         **COMMON,
     },
     "LinearHead": {
