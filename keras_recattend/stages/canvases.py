@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_recattend.sampling import noisy
 from keras_recattend.stages.objective import split_seed
 
-__all__ = ["covered_objects", "draw_covered", "object_pixels", "paint"]
+__all__ = ["covered_objects", "distort", "draw_covered", "object_pixels", "paint"]
 
 # Shares of canvases with every object on them, and with one to three left: the end of
 # the sequence decides the count.
@@ -18,6 +18,8 @@ SHARE_NEARLY_FULL = 0.20
 # In this share the large objects come first, as a trained model takes them.
 SHARE_LARGE_FIRST = 0.5
 LARGE_FIRST_STRENGTH = 1.0
+# Distortion is drawn at so many places along each side, smooth in between.
+DISTORTION_KNOTS = 24
 
 
 def draw_covered(exists, canvases, seed, leave_one=False):
@@ -67,6 +69,33 @@ def paint(labels, covered, noise_seed=None):
     canvases = tf.transpose(tf.gather(table, known, batch_dims=1), [0, 3, 1, 2])
     canvases = tf.reshape(canvases, [-1, *labels.shape[1:]])
     return canvases if noise_seed is None else noisy(canvases, noise_seed)
+
+
+def distort(labels, amount, seed):
+    """Return label maps with moved outlines, as a model's own masks have them.
+
+    Every pixel takes the label of a place near by; the shifts change smoothly. Masks
+    of a model are a little too large here, too small there, and take a strip of a
+    neighbour: a segmentation network that saw true canvases alone trusts their edges.
+
+    Args:
+        labels: int32 [B, H, W].
+        amount: deviation of the shift, as share of the image's sides.
+        seed: int32 [2].
+    """
+    shape = tf.shape(labels)
+    batch, height, width = shape[0], shape[1], shape[2]
+    knots = [batch, DISTORTION_KNOTS, DISTORTION_KNOTS, 2]
+    extent = tf.cast(tf.stack([height, width]), tf.float32)
+    shift = tf.random.stateless_normal(knots, seed) * amount * extent
+    shift = tf.image.resize(shift, [height, width], "bilinear")
+    place = tf.stack(
+        tf.meshgrid(tf.range(height), tf.range(width), indexing="ij"), axis=-1
+    )
+    source = tf.cast(place, tf.float32) + shift
+    source = tf.cast(tf.round(source), tf.int32)
+    source = tf.clip_by_value(source, 0, tf.stack([height, width]) - 1)
+    return tf.gather_nd(labels, source, batch_dims=1)
 
 
 def object_pixels(labels, slots):

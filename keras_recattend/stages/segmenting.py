@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_recattend.layers.gaussian import extract
 from keras_recattend.losses import patch_loss, soft_iou
-from keras_recattend.stages.canvases import draw_covered, paint
+from keras_recattend.stages.canvases import distort, draw_covered, paint
 from keras_recattend.stages.objective import Objective, split_seed
 
 __all__ = ["SegmentationStage", "jitter_boxes", "segment_patches", "sequence_covered"]
@@ -25,7 +25,7 @@ class SegmentationStage(Objective):
         return model.segmentation.trainable_variables
 
     def evaluate(self, model, batch, step, seed, training):
-        seeds = split_seed(seed, 4)
+        seeds = split_seed(seed, 5)
         labels = batch["labels"]
         centers, sizes, exists = self.true_boxes(labels)
         if self.stage.canvases:
@@ -37,7 +37,10 @@ class SegmentationStage(Objective):
             index = tf.argmax(left, axis=-1, output_type=tf.int32)  # [B, K]
         else:
             covered, index = sequence_covered(exists)
-        canvases = paint(labels, covered, noise_seed=seeds[2])
+        drawn = labels
+        if self.stage.canvas_distortion:
+            drawn = distort(labels, self.stage.canvas_distortion, seeds[4])
+        canvases = paint(drawn, covered, noise_seed=seeds[2])
 
         def of_target(values):
             chosen = tf.gather(values, index, batch_dims=1)

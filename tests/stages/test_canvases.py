@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_recattend.stages import canvases as module
 from keras_recattend.stages.canvases import (
     covered_objects,
+    distort,
     draw_covered,
     object_pixels,
     paint,
@@ -161,3 +162,31 @@ def test_painted_objects_are_found_covered():
     canvases = paint(tf.constant(labels), covered)[tf.newaxis]
     found = covered_objects(canvases, object_pixels(tf.constant(labels), 4))
     np.testing.assert_array_equal(found, covered)
+
+
+def test_distortion_moves_outlines_and_little_else():
+    """A disc of radius 40: its edge moves by about 2 % of 200 pixels, its heart stays."""
+    y, x = np.mgrid[:200, :200]
+    radius = np.hypot(y - 100, x - 100)
+    labels = np.where(radius < 40, 3, 0).astype(np.int32)
+    moved = distort(tf.constant(labels[np.newaxis]), 0.02, SEED).numpy()[0]
+    assert set(np.unique(moved)) == {0, 3}
+    changed = moved != labels
+    assert not changed[(radius < 20) | (radius > 60)].any()
+    ring = np.abs(radius - 40) < 4
+    assert 0.2 < changed[ring].mean() < 0.6
+
+
+def test_distortion_is_drawn_for_every_image_and_by_the_seed():
+    y, x = np.mgrid[:64, :96]
+    labels = np.tile((np.hypot(y - 30, x - 50) < 20)[np.newaxis], (2, 1, 1))
+    labels = tf.constant(labels.astype(np.int32))
+    first = distort(labels, 0.02, SEED).numpy()
+    assert (first[0] != first[1]).any()
+    np.testing.assert_array_equal(first, distort(labels, 0.02, SEED))
+    assert (first != distort(labels, 0.02, SEED + 1).numpy()).any()
+
+
+def test_no_distortion_is_none():
+    labels = tf.constant(np.arange(48, dtype=np.int32).reshape(1, 6, 8))
+    np.testing.assert_array_equal(distort(labels, 0.0, SEED), labels)
