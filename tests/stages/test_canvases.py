@@ -165,7 +165,7 @@ def test_painted_objects_are_found_covered():
 
 
 def test_distortion_moves_outlines_and_little_else():
-    """A disc of radius 40: its edge moves by about 2 % of 200 pixels, its heart stays."""
+    """A disc of radius 40: its edge moves by some 4 pixels, its heart stays."""
     y, x = np.mgrid[:200, :200]
     radius = np.hypot(y - 100, x - 100)
     labels = np.where(radius < 40, 3, 0).astype(np.int32)
