@@ -318,7 +318,8 @@ class RecurrentAttention(keras.Model):
                 Without stopping, all T steps are run and returned.
             inference: an `Inference` in place of the config's own.
             with_masks: also return "masks" [B, T, H, W] and the last "canvas".
-            with_attention: also return "attention" [B, T, G, P].
+            with_attention: also return "attention" [B, T, G, P] and, with a heat map,
+                "heat" [B, T, P], its probabilities.
 
         Returns:
             See the class. "steps" is the number of steps that were run.
@@ -340,6 +341,8 @@ class RecurrentAttention(keras.Model):
         if with_attention:
             reads = self.config.box_network.glimpses + self.config.box_network.heat_map
             shapes["attention"] = [reads, self.grid[0] * self.grid[1]]
+            if self.config.box_network.heat_map:
+                shapes["heat"] = [self.grid[0] * self.grid[1]]
         arrays = _arrays(shapes, timespan, image.shape[0])
 
         def more(t, canvas, active, blocked, arrays):
@@ -364,6 +367,8 @@ class RecurrentAttention(keras.Model):
                 "masks": mask,
                 "attention": box.attention * on[:, tf.newaxis, tf.newaxis],
             }
+            if box.heat is not None:
+                values["heat"] = tf.sigmoid(box.heat) * on[:, tf.newaxis]
             arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
             return t + 1, canvas, active, blocked, arrays
 
