@@ -31,13 +31,14 @@ DIM = 0.4  # brightness of what a panel is not about
 INSIDE = 0.5  # a pixel above it is the segment's
 
 
-def figure(explanation):
+def figure(explanation, panel=FIGURE_PANEL):
     """Return all steps as one picture, uint8 [h, w, 3].
 
     Args:
         explanation: an `Explanation`.
+        panel: longer side of a panel, in pixels.
     """
-    rows = [_row(explanation, step) for step in range(len(explanation.scores))]
+    rows = [_row(explanation, step, panel) for step in range(len(explanation.scores))]
     names = _panel_names(explanation)
     heading = _heading(names, rows[0].shape[1])
     columns = [rows]
@@ -270,8 +271,8 @@ def _edges(explanation, step):
 # -- how they are put together ---------------------------------------------------------
 
 
-def _row(explanation, step):
-    panels = _panels(explanation, step, FIGURE_PANEL)
+def _row(explanation, step, panel):
+    panels = _panels(explanation, step, panel)
     height = panels["box"].shape[0]
     label = np.full((max(height, 8 * TEXT), LABEL, 3), PAPER[0], np.uint8)
     _write_step(label, explanation, step)

@@ -472,7 +472,9 @@ class RecurrentAttention(keras.Model):
     @property
     def metrics(self):
         """Running means of the objective's numbers; Keras resets them each epoch."""
-        return list(self.objective.trackers.values()) if self.objective else []
+        if not self.objective:
+            return []
+        return [*self.objective.trackers.values(), self.objective.gradient_norm]
 
     # No Python branch or loop here depends on a tensor: AutoGraph would only double
     # the time that tracing takes.
@@ -486,7 +488,8 @@ class RecurrentAttention(keras.Model):
         variables = self.objective.variables(self)
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._track({"loss": loss} | terms | measures, batch)
+        results = self._track({"loss": loss} | terms | measures, batch)
+        return results | {"gradient_norm": self._track_gradients(gradients)}
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, batch):
@@ -502,6 +505,19 @@ class RecurrentAttention(keras.Model):
         for name, tracker in trackers.items():
             tracker.update_state(values[name], sample_weight=weight)
         return {name: tracker.result() for name, tracker in trackers.items()}
+
+    def _track_gradients(self, gradients):
+        """Return the running mean of the gradients' norm, before any clipping."""
+        # Under mixed precision they are scaled, and a step whose gradients overflow is
+        # left out by the optimizer: it does not count here either.
+        scale = self.optimizer.scale_loss(tf.constant(1.0))
+        norm = tf.linalg.global_norm(gradients) / scale
+        finite = tf.math.is_finite(norm)
+        tracker = self.objective.gradient_norm
+        tracker.update_state(
+            tf.where(finite, norm, 0.0), sample_weight=tf.cast(finite, tf.float32)
+        )
+        return tracker.result()
 
     # -- serialisation -----------------------------------------------------------------
 
