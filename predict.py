@@ -3,13 +3,15 @@
     python predict.py photo.jpg --weights runs/demo --out results
     python predict.py photos/ --recursive --weights runs/a1 --out results
     python predict.py "photos/*_rgb.png" --weights runs/a1 --out results --coco all.json
+    python predict.py photo.jpg --weights cvppp --out results --explain
 
 Reads PNG, JPEG, TIFF, BMP, WebP, GIF (its first frame) and PPM of any size. Writes to
 the folder --out: labels/NAME.png (pixel value = number of the object),
 overlays/NAME.png (outlines and numbers), counts.csv, objects.csv and report.html, which
-any browser opens. docs/prediction.md describes them. The same command again goes on
-where it was: pictures that are done are skipped. Exit code: 0 all well, 1 some pictures
-failed (they are named), 2 nothing could be done.
+any browser opens; with --explain also explain/NAME.png and explain/NAME.gif, what the
+network did at every step. docs/prediction.md describes them. The same command again
+goes on where it was: pictures that are done are skipped. Exit code: 0 all well, 1 some
+pictures failed (they are named), 2 nothing could be done.
 """
 
 import argparse
@@ -41,6 +43,11 @@ def parse(arguments=None):
         "--overwrite", action="store_true", help="replace the results of these pictures"
     )
     parser.add_argument("--coco", metavar="FILE", help="write COCO json, too")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="draw what the network did at every step, as PNG and animated GIF",
+    )
     parser.add_argument(
         "--batch-size", type=_number(int, 1), default=8, metavar="N", help="default: 8"
     )
@@ -105,6 +112,7 @@ def main():
         overlay_size=options.overlay_size,
         coco=coco_file,
         weights=options.weights,
+        explain=segmenter.explain if options.explain else None,
     )
     _finish(outcome, folder.path)
 

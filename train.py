@@ -73,6 +73,13 @@ def parse(arguments=None):
     run = parser.add_argument_group("run")
     run.add_argument("--run-dir", help="default: a fresh runs/DATASET-DATE")
     run.add_argument("--resume", action="store_true", help="go on in --run-dir")
+    run.add_argument(
+        "--panels",
+        type=int,
+        default=2,
+        metavar="N",
+        help="validation images whose steps TensorBoard shows; default 2, 0 = none",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
     if options.resume and not options.run_dir:
@@ -80,6 +87,8 @@ def parse(arguments=None):
     for name, value in (("minutes", options.minutes), ("max-steps", options.max_steps)):
         if value is not None and value <= 0:
             raise UserError(f"--{name} must be above 0, got {value}.")
+    if options.panels < 0:
+        raise UserError(f"--panels must be 0 or more, got {options.panels}.")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
     return options
@@ -152,6 +161,7 @@ def main():
         max_steps=options.max_steps,
         unchanged=feed.splits,
         bar=sys.stderr.isatty() and not options.quiet,
+        panels=options.panels,
     )
     training.run(names, options.resume)
     folder.load_weights(model)
@@ -211,7 +221,7 @@ def _resumed(options, stored):
 
 def _kept(options):
     """The options that a resumed run takes over."""
-    left_out = ("resume", "run_dir", "quiet")
+    left_out = ("resume", "run_dir", "quiet", "panels")
     values = {k: v for k, v in vars(options).items() if k not in left_out}
     for name in ("data_dir", "records_dir", "annotations", "images"):
         if values[name]:

@@ -91,7 +91,10 @@ def _arrange(
 
 
 def plant_rosette(
-    rng: np.random.Generator, size: tuple[int, int], count: int
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    count: int,
+    growth: float = 1.0,
 ) -> tuple[list[Leaf], list[Mask], tuple[float, float]]:
     """Grow a rosette near the middle of the image.
 
@@ -99,6 +102,7 @@ def plant_rosette(
         rng: source of randomness.
         size: (height, width).
         count: number of leaves.
+        growth: factor on the leaves' lengths, for plants that grow.
 
     Returns:
         (leaves, masks, centre): `count` leaves from the lowest to the topmost,
@@ -110,7 +114,7 @@ def plant_rosette(
     """
     unit = min(size)
     centre = tuple(side * 0.5 + unit * rng.uniform(-0.1, 0.1) for side in size)
-    reach = unit * rng.triangular(0.2, 0.36, 0.52)
+    reach = growth * unit * rng.triangular(0.2, 0.36, 0.52)
     for replant in range(_REPLANTS):
         crowding = 1.0 + 0.12 * replant
         spread = min(reach * crowding, 0.6 * unit)

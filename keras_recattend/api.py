@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_recattend.explanation import explain
 from keras_recattend.image_files import as_rgb, read_image
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.model import RecurrentAttention
@@ -97,6 +98,23 @@ class Segmenter:
         images = [_picture(image) for image in images]
         found = self.predictor(images)
         return [Result(*pair) for pair in zip(images, found, strict=True)]
+
+    def explain(self, images):
+        """Segment a picture, or each picture of a list, and keep every step.
+
+        Args:
+            images: as for `segment`.
+
+        Returns:
+            An `Explanation`, or a list of them: attention, boxes, segments and scores
+            of all steps; `.plot(path)` and `.animate(path)` draw them.
+
+        Raises:
+            ImageError: a file cannot be read, or an array is no picture.
+        """
+        if not isinstance(images, list | tuple):
+            return self.explain([images])[0]
+        return explain(self.predictor, [_picture(image) for image in images])
 
 
 def load(weights, batch_size=8, **inference):

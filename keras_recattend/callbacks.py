@@ -188,9 +188,8 @@ class Validation(keras.callbacks.Callback):
     def _score(self, logs):
         scored = score_examples(self.predictor, self.examples)
         summary = summarise(row for _, _, row in scored)
-        logs["sbd"] = summary["sbd"]["mean"]
-        logs["abs_dic"] = summary["abs_dic"]["mean"]
-        logs["fbd"] = summary["fbd"]["mean"]
+        for name in ("sbd", "abs_dic", "fbd", "mucov"):
+            logs[name] = summary[name]["mean"]
         _LOG.info("Validation: %s", format_summary(summary))
         if self.best is None or logs["sbd"] > self.best:
             self.best = logs["sbd"]
@@ -203,15 +202,18 @@ class Recorder(keras.callbacks.Callback):
     Args:
         about: function that returns what the state needs besides the variables.
         columns: of `history.csv`.
+        pictures: function that yields (name, uint8 [h, w, 3]), for TensorBoard, at
+            every epoch whose validation was scored; or None.
     """
 
-    def __init__(self, folder, objective, clock, columns, about):
+    def __init__(self, folder, objective, clock, columns, about, pictures=None):
         super().__init__()
         self.folder = folder
         self.objective = objective
         self.clock = clock
         self.columns = columns
         self.about = about
+        self.pictures = pictures
         self._writer = tf.summary.create_file_writer(str(folder.path / "logs"))
         self._before = clock.elapsed, clock.step
 
@@ -234,7 +236,23 @@ class Recorder(keras.callbacks.Callback):
             for name, value in row.items():
                 if name not in ("stage", "epoch", "step"):
                     tf.summary.scalar(f"{self.objective.name}/{name}", value)
+            self._summarise_sampling(step)
+            if self.pictures is not None and "val_loss" in logs:
+                for name, picture in self.pictures():
+                    tf.summary.image(
+                        f"{self.objective.name}_steps/{name}", picture[tf.newaxis]
+                    )
         self._writer.flush()
         self.folder.save_state(
             self.model, self.model.optimizer, self.about(epoch + 1, step, elapsed)
         )
+
+    def _summarise_sampling(self, step):
+        """Write theta_t, the probability of the truth, for each instance step t."""
+        thetas = getattr(self.objective, "thetas", None)
+        if thetas is None:
+            return
+        for kind, values in zip(("box", "mask"), thetas(step), strict=True):
+            for t, value in enumerate(values.numpy()):
+                tag = f"{self.objective.name}_theta_{kind}/{t + 1:02d}"
+                tf.summary.scalar(tag, value)

@@ -319,7 +319,8 @@ class RecurrentAttention(keras.Model):
                 Without stopping, all T steps are run and returned.
             inference: an `Inference` in place of the config's own.
             with_masks: also return "masks" [B, T, H, W] and the last "canvas".
-            with_attention: also return "attention" [B, T, G, P].
+            with_attention: also return "attention" [B, T, G, P] and, with a heat map,
+                "heat" [B, T, P], its probabilities.
 
         Returns:
             See the class. "steps" is the number of steps that were run.
@@ -341,6 +342,8 @@ class RecurrentAttention(keras.Model):
         if with_attention:
             reads = self.config.box_network.glimpses + self.config.box_network.heat_map
             shapes["attention"] = [reads, self.grid[0] * self.grid[1]]
+            if self.config.box_network.heat_map:
+                shapes["heat"] = [self.grid[0] * self.grid[1]]
         arrays = _arrays(shapes, timespan, image.shape[0])
 
         def more(t, canvas, active, blocked, arrays):
@@ -365,6 +368,8 @@ class RecurrentAttention(keras.Model):
                 "masks": mask,
                 "attention": box.attention * on[:, tf.newaxis, tf.newaxis],
             }
+            if box.heat is not None:
+                values["heat"] = tf.sigmoid(box.heat) * on[:, tf.newaxis]
             arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
             return t + 1, canvas, active, blocked, arrays
 
@@ -468,7 +473,9 @@ class RecurrentAttention(keras.Model):
     @property
     def metrics(self):
         """Running means of the objective's numbers; Keras resets them each epoch."""
-        return list(self.objective.trackers.values()) if self.objective else []
+        if not self.objective:
+            return []
+        return [*self.objective.trackers.values(), self.objective.gradient_norm]
 
     # No Python branch or loop here depends on a tensor: AutoGraph would only double
     # the time that tracing takes.
@@ -482,7 +489,8 @@ class RecurrentAttention(keras.Model):
         variables = self.objective.variables(self)
         gradients = tape.gradient(scaled, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return self._track({"loss": loss} | terms | measures, batch)
+        results = self._track({"loss": loss} | terms | measures, batch)
+        return results | {"gradient_norm": self._track_gradients(gradients)}
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, batch):
@@ -498,6 +506,19 @@ class RecurrentAttention(keras.Model):
         for name, tracker in trackers.items():
             tracker.update_state(values[name], sample_weight=weight)
         return {name: tracker.result() for name, tracker in trackers.items()}
+
+    def _track_gradients(self, gradients):
+        """Return the running mean of the gradients' norm, before any clipping."""
+        # Under mixed precision they are scaled, and a step whose gradients overflow is
+        # left out by the optimizer: it does not count here either.
+        scale = self.optimizer.scale_loss(tf.constant(1.0))
+        norm = tf.linalg.global_norm(gradients) / scale
+        finite = tf.math.is_finite(norm)
+        tracker = self.objective.gradient_norm
+        tracker.update_state(
+            tf.where(finite, norm, 0.0), sample_weight=tf.cast(finite, tf.float32)
+        )
+        return tracker.result()
 
     # -- serialisation -----------------------------------------------------------------
 

@@ -62,6 +62,8 @@ class Found(typing.NamedTuple):
             network, or None without one.
         semantic: float32 [H, W, K], the probabilities of background and classes, or
             None where that network has no classes.
+        steps: int [n], the network's step (from 0) that found each object, or None
+            where there were no steps.
     """
 
     labels: np.ndarray
@@ -69,6 +71,7 @@ class Found(typing.NamedTuple):
     boxes: np.ndarray
     foreground: np.ndarray | None = None
     semantic: np.ndarray | None = None
+    steps: np.ndarray | None = None
 
     @property
     def count(self):
@@ -189,7 +192,10 @@ def within_foreground(found, threshold, dilation=0, min_area=0):
         mask = cv2.dilate(mask, np.ones((dilation, dilation), np.uint8))
     labels = np.where(mask > 0, found.labels, 0)
     kept = _collect(labels, found.scores, np.zeros(found.count), min_area)
-    return kept._replace(foreground=found.foreground, semantic=found.semantic)
+    steps = None if found.steps is None else found.steps[kept.steps]
+    return kept._replace(
+        foreground=found.foreground, semantic=found.semantic, steps=steps
+    )
 
 
 def _write_filter(low, high, length, extent):
@@ -218,4 +224,4 @@ def _collect(labels, scores, least_area, min_area):
         rows = np.flatnonzero((labels == i + 1).any(axis=1))
         columns = np.flatnonzero((labels == i + 1).any(axis=0))
         boxes[i] = rows[0], columns[0], rows[-1], columns[-1]
-    return Found(labels, np.asarray(scores, np.float32)[kept], boxes)
+    return Found(labels, np.asarray(scores, np.float32)[kept], boxes, steps=kept)

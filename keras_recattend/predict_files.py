@@ -28,6 +28,7 @@ class Outcome:
     Attributes:
         predicted: number that were predicted now.
         skipped: number whose results were there.
+        explained: number of those whose explanation was missing and was written now.
         kept: (file, message) where a corrected label map stood in the way.
         failures: (file, message) of those that could not be read.
         sources: the `source_of` each failure.
@@ -35,13 +36,15 @@ class Outcome:
 
     predicted: int = 0
     skipped: int = 0
+    explained: int = 0
     kept: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     sources: set[Path] = dataclasses.field(default_factory=set)
 
     def __str__(self):
+        explained = f" ({self.explained} explained now)" if self.explained else ""
         return (
-            f"{self.predicted} predicted, {self.skipped} done before, "
+            f"{self.predicted} predicted, {self.skipped} done before{explained}, "
             f"{len(self.kept)} kept, {len(self.failures)} failed"
         )
 
@@ -76,6 +79,7 @@ def predict_files(
     overlay_size=1600,
     coco=None,
     weights="",
+    explain=None,
 ):
     """Predict files into a prepared `PredictionFolder`.
 
@@ -93,6 +97,9 @@ def predict_files(
         overlay_size: longest side of an overlay, in pixels.
         coco: file to write COCO json to.
         weights: how they are called in the report.
+        explain: function from a list of images to a list of `Explanation`, in place of
+            the predictor: they are written, too, also of pictures that are done.
+            None = results alone.
 
     Returns:
         An `Outcome`.
@@ -102,13 +109,15 @@ def predict_files(
     """
     records = folder.records()
     names = result_names(files, {s: r.name for s, r in records.items()})
-    outcome, todo = Outcome(), []
+    outcome, todo, unexplained = Outcome(), [], []
     for path, message in problems:
         outcome.fail(path, message)
     for file, name in zip(files, names, strict=True):
         record = records.get(source_of(file))
         if not overwrite and folder.is_done(record, file):
             outcome.skipped += 1
+            if explain is not None and not folder.is_explained(record):
+                unexplained.append((file, name))
         elif record is not None and folder.was_corrected(record):
             outcome.keep(file, folder.labels_file(name))
         elif record is None and folder.labels_file(name).exists():
@@ -119,11 +128,17 @@ def predict_files(
         with (
             logging_redirect_tqdm(),
             # disable=None: only where someone is watching.
-            tqdm.tqdm(total=len(todo), unit="image", disable=None) as progress,
+            tqdm.tqdm(
+                total=len(todo) + len(unexplained), unit="image", disable=None
+            ) as progress,
         ):
             for batch in _batches(todo, predictor.batch_size, outcome, progress):
-                _predict(predictor, folder, batch, overlay_size, outcome)
+                _predict(predictor, folder, batch, overlay_size, outcome, explain)
                 progress.update(len(batch))
+            # Label maps, which may be corrected ones, stay as they are.
+            for batch in _batches(unexplained, 1, outcome, progress):
+                outcome.explained += _explain(folder, batch, outcome, explain)
+                progress.update(1)
     except KeyboardInterrupt:
         _write_summaries(folder, outcome, None, weights)
         raise
@@ -156,26 +171,46 @@ def _batches(todo, size, outcome, progress):
         yield batch
 
 
-def _predict(predictor, folder, batch, overlay_size, outcome):
+def _predict(predictor, folder, batch, overlay_size, outcome, explain=None):
+    results = _run(explain or predictor, batch, outcome)
+    if results is None:
+        for one in batch if len(batch) > 1 else ():
+            _predict(predictor, folder, [one], overlay_size, outcome, explain)
+        return
+    for (file, name, about, image), one in zip(batch, results, strict=True):
+        found = one.found if explain else one
+        folder.write(file, name, image, found, overlay_size, about)
+        if explain:
+            folder.write_explanation(name, one)
+        outcome.predicted += 1
+
+
+def _explain(folder, batch, outcome, explain):
+    """Write the explanation of the one picture of a batch; return their number."""
+    explanations = _run(explain, batch, outcome) or ()
+    for explanation in explanations:
+        folder.write_explanation(batch[0][1], explanation)
+    return len(explanations)
+
+
+def _run(function, batch, outcome):
+    """Call a function of images; None where they do not fit into memory together.
+
+    One picture alone that does not fit has failed.
+    """
     try:
-        found = predictor([image for *_, image in batch])
+        return function([image for *_, image in batch])
     except Exception as error:
         if not _out_of_memory(error):
             raise
-        if len(batch) > 1:
-            for one in batch:
-                _predict(predictor, folder, [one], overlay_size, outcome)
-        else:
-            file, _, _, image = batch[0]
-            outcome.fail(
-                file,
-                f"{file} ({image.shape[1]} x {image.shape[0]}) does not fit into "
-                "memory. Reduce it or cut it into parts.",
-            )
-        return
-    for (file, name, about, image), one in zip(batch, found, strict=True):
-        folder.write(file, name, image, one, overlay_size, about)
-        outcome.predicted += 1
+    if len(batch) == 1:
+        file, _, _, image = batch[0]
+        outcome.fail(
+            file,
+            f"{file} ({image.shape[1]} x {image.shape[0]}) does not fit into memory. "
+            "Reduce it or cut it into parts.",
+        )
+    return None
 
 
 def _out_of_memory(error):

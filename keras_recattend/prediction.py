@@ -1,23 +1,43 @@
 """Images of any size in, label maps of the same size out."""
 
+import typing
+
 import cv2
 import numpy as np
 import tensorflow as tf
 
 from keras_recattend.errors import UserError
 from keras_recattend.postprocess import (
+    Found,
     Window,
     label_map_of_masks,
     label_map_of_patches,
     within_foreground,
 )
 
-__all__ = ["Predictor"]
+__all__ = ["Look", "Predictor"]
 
 # Margin round the first pass' finds, as share of their extent.
 ZOOM_MARGIN = 0.12
 # A second pass that enlarges less than this would show nothing new.
 LEAST_ZOOM = 1.08
+
+
+class Look(typing.NamedTuple):
+    """One image segmented, and what the network did at each of its steps.
+
+    Attributes:
+        found: the `Found`, as `Predictor.__call__` gives it.
+        window: the `Window` that the pass which found them saw.
+        seen: float32 [h, w, 3] in [0, 1], the network's input.
+        outputs: what `RecurrentAttention.infer` returns for this image without
+            stopping, numpy arrays [T, ...], with masks and attention.
+    """
+
+    found: Found
+    window: Window
+    seen: np.ndarray
+    outputs: dict[str, np.ndarray]
 
 
 class Predictor:
@@ -51,6 +71,15 @@ class Predictor:
             input_signature=[tf.TensorSpec([None, *self.size, 3], tf.float32)],
             autograph=False,
         )
+        # Traced where it is asked for: few are watched. It does not stop, so that the
+        # score that would end the sequence can be seen.
+        self._run_all = tf.function(
+            lambda image: model.infer(
+                image, stop=False, inference=self.inference, with_attention=True
+            ),
+            input_signature=[tf.TensorSpec([1, *self.size, 3], tf.float32)],
+            autograph=False,
+        )
 
     def __call__(self, images):
         """Return one `Found` for each image (uint8 [H, W, 3], RGB)."""
@@ -58,6 +87,31 @@ class Predictor:
         for i in range(0, len(images), self.batch_size):
             found += self._batch(images[i : i + self.batch_size])
         return found
+
+    def watch(self, images):
+        """Return one `Look` for each image: the pass that made the result.
+
+        One image runs at a time, since the masks of all steps take memory.
+        """
+        return [self._watch(image) for image in images]
+
+    def _watch(self, image):
+        window, first = Window.whole(image.shape, self.size), None
+        if self.inference.zoom > 1:
+            (first,) = self._look([image], [window])
+            closer = _window_around(first.labels, self.size, self.inference.zoom)
+            window, first = (closer, first) if closer else (window, None)
+        seen = _resized(image, window)
+        run = self._run_all(tf.constant(seen[np.newaxis]))
+        outputs = {name: values.numpy()[0] for name, values in run.items()}
+        scores = outputs["scores"]
+        if self.inference.stop:
+            going_on = np.cumprod(scores >= self.inference.score_threshold)
+            scores = scores * going_on
+        found = self._label_map(outputs | {"scores": scores}, image.shape[:2], window)
+        if first is not None:
+            found = _with_maps_of(first, found)
+        return Look(self._mask(found), window, seen, outputs)
 
     def _batch(self, images):
         windows = [Window.whole(image.shape, self.size) for image in images]
@@ -69,10 +123,7 @@ class Predictor:
         if again:
             second = self._look([images[i] for i in again], [closer[i] for i in again])
             for i, f in zip(again, second, strict=True):
-                first = found[i]
-                found[i] = f._replace(
-                    foreground=first.foreground, semantic=first.semantic
-                )
+                found[i] = _with_maps_of(found[i], f)
         return [self._mask(f) for f in found]
 
     def _mask(self, found):
@@ -131,6 +182,11 @@ class Predictor:
             settings.min_area,
             settings.least_kept,
         )
+
+
+def _with_maps_of(first, second):
+    """The second pass' objects with the first one's maps, of the whole image."""
+    return second._replace(foreground=first.foreground, semantic=first.semantic)
 
 
 def _resized(image, window):

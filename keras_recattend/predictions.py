@@ -30,6 +30,7 @@ __all__ = [
 FORMAT = 1
 TABLES = ("counts.csv", "objects.csv", "report.html")
 FOLDERS = ("labels", "overlays", "records")
+EXPLANATIONS = "explain"  # only where they are asked for
 COUNTS = ("file", "name", "count", "mean_score", "status", "message")
 OBJECTS = ("file", "name", *Region._fields)
 
@@ -70,7 +71,9 @@ class PredictionFolder:
                 raise OutputError(
                     f"{readable(path)} is a file; name a folder with --out."
                 )
-            foreign = [n for n in (*FOLDERS, *TABLES) if (self.path / n).exists()]
+            foreign = [
+                n for n in (*FOLDERS, EXPLANATIONS, *TABLES) if (self.path / n).exists()
+            ]
         if foreign:
             raise OutputError(
                 f"{readable(path)} has {', '.join(foreign)} already, which predict.py "
@@ -80,7 +83,7 @@ class PredictionFolder:
     @property
     def folders(self):
         """The folders of results, in which no inputs are to be looked for."""
-        return [self.path / name for name in FOLDERS]
+        return [self.path / name for name in (*FOLDERS, EXPLANATIONS)]
 
     @property
     def settings_file(self):
@@ -91,6 +94,11 @@ class PredictionFolder:
 
     def overlay_file(self, name):
         return self.path / "overlays" / f"{name}.png"
+
+    def explanation_files(self, name):
+        """The picture of all steps, and the animation."""
+        folder = self.path / EXPLANATIONS
+        return folder / f"{name}.png", folder / f"{name}.gif"
 
     def record_file(self, name):
         return self.path / "records" / f"{name}.json"
@@ -113,7 +121,8 @@ class PredictionFolder:
             self._check_replaceable(differences, set(map(str, sources)), overwrite)
         with writing_to(self.path):
             for folder in self.folders:
-                folder.mkdir(parents=True, exist_ok=True)
+                if folder.name != EXPLANATIONS:
+                    folder.mkdir(parents=True, exist_ok=True)
                 # What a process that was killed left behind.
                 for path in folder.glob(".*.tmp"):
                     path.unlink(missing_ok=True)
@@ -154,6 +163,24 @@ class PredictionFolder:
                 hashlib.sha256(path.read_bytes()).hexdigest() != record.labels_sha256
             )
 
+    def is_explained(self, record):
+        """Whether the explanation of a picture that is done is there."""
+        return all(path.is_file() for path in self.explanation_files(record.name))
+
+    def write_explanation(self, name, explanation):
+        """Write the picture of all steps and the animation of one image.
+
+        Args:
+            name: of the results. explanation: an `Explanation`.
+
+        Raises:
+            OutputError: the file system refuses.
+        """
+        picture, animation = self.explanation_files(name)
+        with writing_to(picture.parent):
+            explanation.plot(picture)
+            explanation.animate(animation)
+
     def write(self, file, name, image, found, longest, about=None):
         """Write the results of one picture, its record last: it says all are whole.
 
@@ -186,6 +213,8 @@ class PredictionFolder:
             thumbnail=base64.b64encode(thumbnail_of(picture)).decode(),
         )
         with writing_to(self.path):
+            for path in self.explanation_files(name):
+                path.unlink(missing_ok=True)  # of the result that is replaced
             write_atomically(self.overlay_file(name), encoded_png(picture))
             write_atomically(self.labels_file(name), labels)
             try:

@@ -208,8 +208,14 @@ class RunFolder:
             ) from error
 
     def append_history(self, row, columns):
-        """Add an epoch to `history.csv`; columns that it does not know stay empty."""
+        """Add an epoch to `history.csv`; columns that it does not know stay empty.
+
+        A file that is there keeps its columns: an older version may have begun it.
+        """
         new = not self.history_file.exists()
+        if not new:
+            with open(self.history_file, newline="") as file:
+                columns = next(csv.reader(file), columns)
         with open(self.history_file, "a", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
             if new:

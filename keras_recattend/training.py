@@ -21,6 +21,7 @@ from keras_recattend.memory import check_memory
 from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.schedules import Clock
+from keras_recattend.training_pictures import TrainingPictures
 
 __all__ = ["Training", "make_optimizer", "seed_everything", "stage_names"]
 
@@ -100,6 +101,8 @@ class Training:
             `validation` then give "index" and "matrix" (see `map_cache`). None = the
             network runs at every step.
         bar: whether to show a progress bar.
+        panels: number of validation images whose steps TensorBoard shows at every
+            scored epoch.
     """
 
     model: keras.Model
@@ -112,10 +115,12 @@ class Training:
     max_steps: int | None = None
     unchanged: list | None = None
     bar: bool = True
+    panels: int = 0
 
     def __post_init__(self):
         # One for all stages: its graph is traced once.
         self._predictor = Predictor(self.model)
+        self._pictures = TrainingPictures(self.model, self.examples, self.panels)
         self._keeps_maps = False
 
     def run(self, names=None, resume=False):
@@ -236,7 +241,15 @@ class Training:
             Pace(objective, clock),
             stop,
             validation,
-            Recorder(self.folder, objective, clock, self._columns(), about),
+            Recorder(
+                self.folder,
+                objective,
+                clock,
+                self._columns(),
+                about,
+                # The pre-processing network takes no steps.
+                pictures=None if name == "preprocess" else self._pictures,
+            ),
             Progress(objective, clock, self.bar),
         ]
         length = min(stage.steps_per_epoch, clock.steps)
@@ -268,10 +281,10 @@ class Training:
     def _columns(self):
         """The columns of `history.csv`: of all stages, so that one file serves all."""
         columns = ["stage", "epoch", "step", "minutes", "learning_rate"]
-        columns += ["images_per_second", "loss"]
+        columns += ["images_per_second", "gradient_norm", "loss"]
         for name in self.model.config.stages:
             objective = stages.objective(name, self.model.config)
             columns += [*objective.terms, *objective.measures]
         columns = list(dict.fromkeys(columns))
         validated = [f"val_{name}" for name in columns[columns.index("loss") :]]
-        return [*columns, *validated, "sbd", "abs_dic", "fbd"]
+        return [*columns, *validated, "sbd", "abs_dic", "fbd", "mucov"]

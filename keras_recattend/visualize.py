@@ -9,20 +9,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from keras_recattend.lettering import text_size, text_width, write_text
 from keras_recattend.metrics.label_maps import OverlapTable, overlap_table
 from keras_recattend.metrics.report import write_atomically
 
 __all__ = ["colour_of", "comparison", "overlay", "sheet"]
 
-FONT = cv2.FONT_HERSHEY_SIMPLEX
 COLOURS = 96  # before the colours repeat
 LEAF = (90, 150, 45)
 FILL = 0.58  # opacity of an object's fill
 LIGHTEN = 0.4  # how much paler than the fill an outline is
 MIN_HEIGHT = 320  # below, numbers are hard to read and outlines hide small objects
 PAPER = (255, 255, 255)
-INK = (32, 32, 32)
-HALO = (16, 16, 16)
 
 
 def colour_of(instance: int) -> tuple[int, int, int]:
@@ -135,9 +133,9 @@ def comparison(
     found = _draw(image, prediction, {}, True, min_height, _matched_colours(table))
     counts = f"found {table.predicted_count}"
     score = f"SBD {100.0 * table.symmetric_best_dice():.1f}" if known else ""
-    size = _text_size(plain.shape[0])
+    size = text_size(plain.shape[0])
     # Tall images are narrower than the longest caption.
-    width = _text_width(counts, size) + _text_width("SBD 100.0", size) + round(size)
+    width = text_width(counts, size) + text_width("SBD 100.0", size) + round(size)
     width = max(width, plain.shape[1])
     gap = max(4, round(0.35 * size))
     panels = [
@@ -235,7 +233,7 @@ def _write_inside(picture, mask, lines):
     middle_row, middle_column = (np.mean(place) for place in np.nonzero(crop))
     nearest = np.hypot(rows - middle_row, columns - middle_column).argmin()
     row, column = int(rows[nearest]), int(columns[nearest])
-    largest = _text_size(picture.shape[0])
+    largest = text_size(picture.shape[0])
     size = float(np.clip(0.9 * radius, 0.55 * largest, largest))
     heights = [size] + [0.7 * size] * (len(lines) - 1)
     gap = 0.4 * size
@@ -244,72 +242,10 @@ def _write_inside(picture, mask, lines):
     y = top + row - 1 - (sum(heights) + gap * (len(lines) - 1)) / 2
     for line, height in zip(lines, heights, strict=True):
         y += height
-        _text(picture, line, (left + column - 1, y), height, anchor="centre", halo=True)
-        y += gap
-
-
-def _text_size(rows):
-    """Return the height of a digit, in pixels, that suits a picture of `rows` rows."""
-    return float(np.clip(rows / 32, 10, 40))
-
-
-def _text(picture, text, place, size, *, anchor="left", halo=False):
-    """Write text with digits `size` pixels high, in place; (x, y) is on its baseline.
-
-    Drawn through a mask: OpenCV 4 and 5 have different fonts behind the same constants,
-    and only a mask's own extent and dilation centre and surround both alike.
-    """
-    mask, ascent = _text_mask(text, size)
-    edge = max(1, round(size / 8)) if halo else 0
-    mask = np.pad(mask, edge)
-    height, width = mask.shape
-    x, y = place
-    x -= {"left": 0, "centre": width / 2, "right": width}[anchor]
-    # Numbers stay inside the picture, whatever hugs its edge.
-    x = min(max(round(x), 0), picture.shape[1] - width)
-    y = min(max(round(y) - ascent - edge, 0), picture.shape[0] - height)
-    if x < 0 or y < 0:
-        return  # the picture is smaller than the text
-    target = picture[y : y + height, x : x + width]
-    layers = [(mask, (255, 255, 255) if halo else INK)]
-    if halo:
-        kernel = cv2.getStructuringElement(
-            cv2.MORPH_ELLIPSE, (2 * edge + 1, 2 * edge + 1)
+        write_text(
+            picture, line, (left + column - 1, y), height, anchor="centre", halo=True
         )
-        layers.insert(0, (cv2.dilate(mask, kernel), HALO))
-    for layer, colour in layers:
-        alpha = layer[..., None].astype(np.float32) / 255.0
-        target[:] = np.rint(target * (1 - alpha) + np.float32(colour) * alpha)
-
-
-@functools.lru_cache(maxsize=1024)
-def _text_mask(text, size):
-    """Return the text's coverage, uint8, and how many of its rows lie above the base.
-
-    The rows span a digit's height and whatever hangs below it.
-    """
-    scale = size / _digit_height()
-    thickness = max(1, round(size / 8))
-    (width, _), _ = cv2.getTextSize(text, FONT, scale, thickness)
-    margin = math.ceil(size)
-    mask = np.zeros((4 * margin, width + 2 * margin), np.uint8)
-    base = (margin, 3 * margin)
-    cv2.putText(mask, text, base, FONT, scale, 255, thickness, cv2.LINE_AA)
-    left, top, width, height = cv2.boundingRect(mask)
-    mask = mask[top : top + height, left : left + width]
-    return mask, base[1] - top
-
-
-@functools.cache
-def _digit_height():
-    """Return the height of a digit at font scale 1, in pixels."""
-    mask = np.zeros((400, 400), np.uint8)
-    cv2.putText(mask, "0", (100, 300), FONT, 5, 255, 1, cv2.LINE_AA)
-    return cv2.boundingRect(mask)[3] / 5
-
-
-def _text_width(text, size):
-    return _text_mask(text, size)[0].shape[1]
+        y += gap
 
 
 def _panel(picture, left, right, size, width, gap):
@@ -319,12 +255,12 @@ def _panel(picture, left, right, size, width, gap):
     panel[height:, gap : gap + picture.shape[1]] = picture
     baseline = round(1.6 * size)
     shown = left
-    while len(left) > 1 and _text_width(shown, size) > width:
+    while len(left) > 1 and text_width(shown, size) > width:
         left = left[:-1]
         shown = left + "..."
-    _text(panel, shown, (gap, baseline), size)
+    write_text(panel, shown, (gap, baseline), size)
     if right:
-        _text(panel, right, (gap + width, baseline), size, anchor="right")
+        write_text(panel, right, (gap + width, baseline), size, anchor="right")
     return panel
 
 

@@ -73,6 +73,7 @@ def test_infer_equals_the_steps_one_by_one(tiny):
             "boxes": tf.concat([low, high], axis=-1),
             "patches": cells,
             "attention": box.attention,
+            **({} if box.heat is None else {"heat": tf.sigmoid(box.heat)}),
         }.items():
             np.testing.assert_allclose(
                 out[name][:, t], expected, rtol=1e-4, atol=1e-5, err_msg=f"{name} {t}"
@@ -80,6 +81,7 @@ def test_infer_equals_the_steps_one_by_one(tiny):
         if model.config.inference.inhibition:
             blocked = shut_stuck_cells(blocked.numpy(), box, canvas, segment)
         canvas = tf.maximum(canvas, segment.mask)
+    assert ("heat" in out) == model.config.box_network.heat_map
     np.testing.assert_allclose(out["canvas"], canvas, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(out["steps"], [model.config.timespan] * 3)
 

@@ -360,3 +360,18 @@ def test_the_foreground_grows_by_a_square(dilation, reach):
         near = max(abs(y - 2), abs(x - 3)) <= reach
         kept = found_with(foreground).labels[y, x] > 0 and near
         assert (found.labels[y, x] > 0) == kept
+
+
+def test_objects_know_their_steps_through_every_loss():
+    """Step 1 finds nothing, step 2's object is outside the foreground."""
+    shape = (12, 30)
+    masks = np.zeros((5, *shape), np.float32)
+    for step, left in ((0, 1), (2, 11), (4, 21)):
+        masks[step, 2:10, left : left + 6] = 1.0
+    found = label_map_of_masks(masks, [0.9, 0.8, 0.8, 0.0, 0.7], shape, 0.5)
+    np.testing.assert_array_equal(found.steps, [0, 2, 4])
+    foreground = np.ones(shape, np.float32)
+    foreground[:, 10:20] = 0.0
+    left = within_foreground(found._replace(foreground=foreground), 0.5)
+    np.testing.assert_array_equal(left.steps, [0, 4])
+    assert left.labels[5, 23] == 2

@@ -137,6 +137,22 @@ def test_the_same_as_in_python(run, photos, tmp_path, call):
             np.testing.assert_array_equal(np.asarray(labels), result.labels)
 
 
+def test_explain(once, run, photos, tmp_path, call, caplog):
+    """With the results, and afterwards for those that have none."""
+    options = [photos, "--weights", run, "--out", tmp_path / "out"]
+    caplog.set_level(logging.INFO)
+    assert call(photos / "p0.png", *options[1:], "--explain")[0] == 0
+    assert call(*options)[0] == 0
+    assert call(*options, "--explain")[0] == 0
+    assert "3 done before (2 explained now)" in caplog.text
+    for name in ("p0", "p1", "p2"):
+        explanation = once.explain(photos / f"{name}.png")
+        with Image.open(tmp_path / "out" / "explain" / f"{name}.png") as file:
+            np.testing.assert_array_equal(np.asarray(file), explanation.plot())
+        with Image.open(tmp_path / "out" / "explain" / f"{name}.gif") as file:
+            assert file.n_frames == len(explanation.scores) > 1
+
+
 def test_again_and_with_other_settings(run, photos, tmp_path, call):
     options = [photos, "--weights", run, "--out", tmp_path / "out"]
     code, text = call(*options, "--min-area", 5)

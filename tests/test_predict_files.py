@@ -16,6 +16,7 @@ from stub_predictor import Stub, found, picture
 
 from keras_recattend import predict_files as module
 from keras_recattend.input_files import find_images, source_of
+from keras_recattend.metrics.report import write_atomically
 from keras_recattend.predict_files import predict_files
 from keras_recattend.predictions import OutputError, PredictionFolder
 from keras_recattend.result_pictures import picture_of, png_of_labels, thumbnail_of
@@ -578,3 +579,118 @@ def test_scores_belong_to_their_objects(tmp_path):
         ("1", "0", "0.2500"),
         ("2", "2", "1.0000"),
     ]
+
+
+# -- explanations --------------------------------------------------------------------
+
+
+class Explained:
+    """As much of an `Explanation` as is written."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def plot(self, path):
+        write_atomically(path, b"steps %d" % self.found.count)
+
+    def animate(self, path):
+        write_atomically(path, b"frames %d" % self.found.count)
+
+
+def explainer(stub):
+    return lambda images: [Explained(one) for one in stub(images)]
+
+
+def test_explanations(photos, tmp_path):
+    """The results are those of the explained pass; nothing is run twice."""
+    out, stub = tmp_path / "out", Stub()
+    outcome = predict(photos, out, Never(), explain=explainer(stub))
+    assert (outcome.predicted, outcome.explained) == (3, 0)
+    assert stub.batches == [3]
+    names = ["both", "none", "red"]
+    for suffix, text in ((".png", b"steps 2"), (".gif", b"frames 2")):
+        files = sorted((out / "explain").glob(f"*{suffix}"))
+        assert [path.stem for path in files] == names
+        assert files[0].read_bytes() == text
+    predict(photos, tmp_path / "plain")
+    results = content(tmp_path / "plain")
+    assert not [name for name in results if name.startswith("explain")]
+    assert results.items() <= content(out).items()
+    assert no_partial_files(out)
+
+
+class Never(Stub):
+    """A predictor that is not to be asked."""
+
+    def __call__(self, images):
+        raise AssertionError("asked")
+
+
+@pytest.mark.parametrize("missing", ["both.png", "both.gif"])
+def test_explanations_that_are_missing_are_made(photos, tmp_path, missing):
+    out, stub = tmp_path / "out", Stub()
+    predict(photos, out)
+    outcome = predict(photos, out, Never(), explain=explainer(stub))
+    assert (outcome.predicted, outcome.skipped, outcome.explained) == (0, 3, 3)
+    assert "3 done before (3 explained now)" in str(outcome)
+    before = content(out)
+    (out / "explain" / missing).unlink()
+    assert predict(photos, out, Never(), explain=explainer(stub)).explained == 1
+    assert content(out) == before
+    assert predict(photos, out, Never(), explain=explainer(Never())).explained == 0
+
+
+def test_an_explanation_leaves_a_corrected_label_map(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    corrected = correct(out, "red")
+    outcome = predict(photos, out, Never(), explain=explainer(Stub()))
+    assert (outcome.explained, outcome.kept) == (3, [])
+    assert (out / "labels" / "red.png").read_bytes() == corrected
+
+
+def test_new_results_take_old_explanations_away(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out, explain=explainer(Stub()))
+    predict(photos, out, settings=OTHER, overwrite=True)
+    assert list((out / "explain").iterdir()) == []
+
+
+def test_explanations_are_no_inputs(photos):
+    predict(photos, photos, explain=explainer(Stub()))
+    files, _ = find_images(
+        [str(photos)], recursive=True, without=PredictionFolder(photos).folders
+    )
+    assert [file.stem for file in files] == ["both", "none", "red"]
+
+
+def test_somebodys_explanations_are_kept(photos, tmp_path):
+    (tmp_path / "out" / "explain").mkdir(parents=True)
+    with pytest.raises(OutputError, match="explain"):
+        predict(photos, tmp_path / "out")
+
+
+def test_a_full_disk_while_explaining(photos, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        fill_the_disk(patch, lambda path: "explain/.red" in path.as_posix())
+        with pytest.raises(OutputError, match="No space left"):
+            predict(photos, out, explain=explainer(Stub()))
+    assert no_partial_files(out)
+    assert not (out / "explain" / "red.png").exists()
+    assert (out / "explain" / "both.png").exists()
+    predict(photos, out, explain=explainer(Stub()))
+    predict(photos, tmp_path / "whole", explain=explainer(Stub()))
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_no_memory_for_an_explanation(photos, tmp_path):
+    def explain(images):
+        raise MemoryError
+
+    out = tmp_path / "out"
+    predict(photos / "red.png", out)
+    outcome = predict(photos / "red.png", out, Never(), explain=explain)
+    assert "does not fit into memory" in outcome.failures[0][1]
+    outcome = predict(photos, tmp_path / "new", Never(), explain=explain)
+    assert len(outcome.failures) == 3

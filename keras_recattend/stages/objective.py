@@ -24,6 +24,8 @@ class Objective:
         progress: share of the stage that is done, float32 scalar variable, kept by
             training.
         trackers: a running mean for the loss, each term and each measure.
+        gradient_norm: a running mean of training steps alone. Here and not in the
+            model, whose files of weights would hold it.
         reads_maps: whether it needs what the pre-processing network says.
     """
 
@@ -43,6 +45,7 @@ class Objective:
             name: keras.metrics.Mean(name=name)
             for name in ("loss", *self.terms, *self.measures)
         }
+        self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
 
     @property
     def has_decay(self):
