@@ -51,7 +51,7 @@ class ServedModel(tf.Module):
 
         def segment(images):
             objects = look(tf.TensorArray(tf.uint8, 0, True).unstack(images))
-            labels = objects.labels.stack()
+            labels = tf.ensure_shape(objects.labels.stack(), [None, None, None])
             most = tf.reduce_max(objects.count)
             ids = tf.range(1, most + 1)[:, tf.newaxis, tf.newaxis]
             return {
