@@ -525,7 +525,8 @@ class RecurrentAttention(keras.Model):
             )
         from keras_recattend import saved_model
 
-        return saved_model.write(self, filepath, overwrite=bool(overwrite))
+        saved_model.write(self, filepath, overwrite=bool(overwrite))
+        return None
 
     def get_config(self):
         return super().get_config() | {"config": self.config.to_dict()}
