@@ -522,6 +522,34 @@ class RecurrentAttention(keras.Model):
 
     # -- serialisation -----------------------------------------------------------------
 
+    def save(self, filepath, overwrite=None, zipped=None, **kwargs):
+        """Save as Keras does, or as a SavedModel for serving.
+
+        Args:
+            filepath: a name that ends with `.keras` or `.h5` is a file of Keras' own;
+                any other is a folder, which becomes a SavedModel: uint8 images of any
+                size in, objects out, see docs/export.md.
+            overwrite: whether what is there may be replaced; None: a file is, as in
+                Keras, a SavedModel is not. A folder of other files never is.
+            zipped: as in Keras, for its own files.
+
+        Raises:
+            ExportError: the folder has files in it, or cannot be written.
+        """
+        name = str(filepath)
+        if name.endswith((".keras", ".h5", ".hdf5")) or zipped is not None:
+            overwrite = True if overwrite is None else overwrite
+            return super().save(filepath, overwrite, zipped, **kwargs)
+        if kwargs:
+            raise ValueError(
+                f"A SavedModel is saved without {', '.join(kwargs)}. For a file of "
+                f"Keras' own, let the name end with .keras; got {name!r}."
+            )
+        from keras_recattend import saved_model
+
+        saved_model.write(self, filepath, overwrite=bool(overwrite))
+        return None
+
     def get_config(self):
         return super().get_config() | {"config": self.config.to_dict()}
 

@@ -1,0 +1,84 @@
+"""Export a trained model for use without this package.
+
+    python export.py --weights cvppp --out exported
+    python export.py --weights runs/a1 --out models/leaves/1 --min-area 50
+
+Writes a TensorFlow SavedModel to the folder --out: images of any size in, label map,
+masks, scores, boxes and count out, with all that predict.py does before and after the
+network inside. TensorFlow alone loads it, in Python, C++ or TensorFlow Serving.
+docs/export.md describes its signatures. Exit code: 0 all well, 2 nothing was written.
+"""
+
+import argparse
+import logging
+import time
+
+from keras_recattend.errors import Parser, quiet_tensorflow, run_command
+
+_LOG = logging.getLogger("export")
+
+
+def parse(arguments=None):
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "--weights", required=True, help="name of shipped weights, or a run folder"
+    )
+    parser.add_argument("--out", required=True, help="folder to write to")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an export that is there"
+    )
+    parser.add_argument(
+        "--score-threshold",
+        type=_share,
+        metavar="X",
+        help="0 to 1: stop below this score; default: as the weights were tuned",
+    )
+    parser.add_argument(
+        "--min-area",
+        type=_pixels,
+        metavar="N",
+        help="drop objects of fewer pixels; default: as the weights were tuned",
+    )
+    return parser.parse_args(arguments)
+
+
+def main():
+    options = parse()
+    from keras_recattend import saved_model
+    from keras_recattend.run_folder import find_weights
+
+    # All that can be wrong is told before TensorFlow is loaded.
+    find_weights(options.weights).read()
+    saved_model.check_free(options.out, options.overwrite)
+    quiet_tensorflow()
+    from keras_recattend import load
+
+    start = time.monotonic()
+    given = {
+        "score_threshold": options.score_threshold,
+        "min_area": options.min_area,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    segmenter = load(options.weights, **changes)
+    saved_model.write(
+        segmenter.model, options.out, options.overwrite, weights=options.weights
+    )
+    _LOG.info("Written to %s in %.0f s.", options.out, time.monotonic() - start)
+
+
+def _share(text):
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{value} is not from 0 to 1")
+    return value
+
+
+def _pixels(text):
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is less than 0")
+    return value
+
+
+if __name__ == "__main__":
+    run_command(main)

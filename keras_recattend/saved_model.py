@@ -1,0 +1,131 @@
+"""The folder of an exported model: never half written, never replaced by mistake."""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import keras_recattend
+from keras_recattend.errors import UserError
+
+__all__ = ["ExportError", "check_free", "write"]
+
+FORMAT = 1
+# Every SavedModel has it, and hardly any other folder.
+MARK = "saved_model.pb"
+
+
+class ExportError(UserError):
+    """A model cannot be exported to where it should be."""
+
+
+def check_free(path, overwrite=False):
+    """Raise ExportError where an export may not be written.
+
+    Args:
+        path: a folder that is to be made, or is empty.
+        overwrite: whether it may be a SavedModel, too. Other folders with files in
+            them are refused in any case.
+    """
+    path = Path(path)
+    with _told(path):
+        if path.exists() and not path.is_dir():
+            raise ExportError(f"{path} is a file; an export is a folder. Name another.")
+        if not path.exists() or not any(path.iterdir()):
+            return
+        is_export = (path / MARK).is_file()
+    if not is_export:
+        raise ExportError(
+            f"{path} has files in it that are no exported model. Nothing was changed; "
+            "name another folder."
+        )
+    if not overwrite:
+        raise ExportError(
+            f"{path} holds an exported model already. Replace it with --overwrite (in "
+            "Python: overwrite=True), or name another folder."
+        )
+
+
+def write(model, path, overwrite=False, inference=None, weights=None):
+    """Write a model as a SavedModel that needs nothing but TensorFlow.
+
+    It is written under another name beside `path` and then renamed.
+
+    Args:
+        model: a `RecurrentAttention`.
+        path: the folder; those above it are made.
+        overwrite: whether a SavedModel that is there is replaced.
+        inference: an `Inference` in place of the model's own.
+        weights: what the weights are called, for `export.json`.
+
+    Raises:
+        ExportError: see `check_free`; or the file system refuses.
+        UserError: the model cannot be served, see `serving.ServedModel`.
+    """
+    import tensorflow as tf
+
+    from keras_recattend.serving import ServedModel
+
+    check_free(path, overwrite)
+    path = Path(path).resolve()
+    served = ServedModel(model, inference)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                tf.saved_model.save(served, temporary, signatures=served.signatures)
+            except tf.errors.OpError as error:
+                raise OSError(None, error.message) from error
+            about = json.dumps(_about(model, inference, weights), indent=2) + "\n"
+            (temporary / "export.json").write_text(about)
+            _put(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _about(model, inference, weights):
+    """What `export.json` says: what the export was made of, and with what."""
+    import keras
+    import tensorflow as tf
+
+    config = model.config
+    if inference is not None:
+        config = config.replace(inference=inference)
+    return {
+        "format": FORMAT,
+        "weights": weights,
+        "config": config.to_dict(),
+        "versions": {
+            "keras_recattend": keras_recattend.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+        },
+    }
+
+
+def _put(temporary, path):
+    """Rename the finished folder; what it replaces goes only when it is there."""
+    old = temporary.with_suffix(".old")
+    if path.exists():
+        os.replace(path, old)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        if old.exists():
+            os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _told(path):
+    """Turn what the file system says into an `ExportError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be written ({error.strerror or error}). Nothing was "
+            "changed; make room, or name another place."
+        ) from error

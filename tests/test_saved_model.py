@@ -1,0 +1,174 @@
+"""A SavedModel in a process without this package; folders that are not replaced."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+import tiny_run
+
+from keras_recattend import saved_model
+from keras_recattend.model import RecurrentAttention
+from keras_recattend.prediction import Predictor
+
+CASE = Path(__file__).with_name("served_case.py")
+SIZES = [(32, 32), (70, 35), (40, 90), (1, 1)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A network that finds something in every picture."""
+    return tiny_run.make(tmp_path_factory.mktemp("run") / "run")[1]
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "model"
+    model.save(path)
+    return path
+
+
+def batches():
+    """A batch of each size, of one to three pictures."""
+    made = []
+    for i, size in enumerate(SIZES):
+        batch = [tiny.ellipses((i, j), 2)[0] for j in range(1 + i % 3)]
+        made.append(np.stack([cv2.resize(image, size[::-1]) for image in batch]))
+    return made
+
+
+def test_equal_in_a_process_that_has_nothing_but_tensorflow(model, exported, tmp_path):
+    inputs = batches()
+    np.savez(tmp_path / "in.npz", **{str(i): b for i, b in enumerate(inputs)})
+    done = subprocess.run(
+        [sys.executable, CASE, exported, tmp_path / "in.npz", tmp_path / "out.npz"],
+        cwd=tmp_path,
+        # The test's own kernels, and none of its paths.
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    outputs = np.load(tmp_path / "out.npz")
+    predictor = Predictor(model)
+    counts = []
+    for i, batch in enumerate(inputs):
+        got = {name: outputs[f"{i}/{name}"] for name in signature_outputs()}
+        found = predictor(list(batch))
+        counts += [f.count for f in found]
+        most = max(f.count for f in found)
+        assert got["masks"].shape == (len(batch), most, *batch.shape[1:3])
+        for j, f in enumerate(found):
+            n = f.count
+            assert got["count"][j] == n
+            np.testing.assert_array_equal(got["labels"][j], f.labels)
+            np.testing.assert_array_equal(got["boxes"][j, :n], f.boxes)
+            np.testing.assert_allclose(got["scores"][j, :n], f.scores, atol=1e-5)
+            for k in range(most):
+                np.testing.assert_array_equal(got["masks"][j, k], f.labels == k + 1)
+            assert not got["scores"][j, n:].any()
+    assert max(counts) >= 1
+
+
+def signature_outputs():
+    return ("labels", "masks", "scores", "boxes", "count")
+
+
+def test_the_signatures(exported):
+    signatures = tf.saved_model.load(exported).signatures
+    assert set(signatures) == {"serving_default", "serving_bytes"}
+    images = signatures["serving_default"]
+    (spec,) = images.structured_input_signature[1].values()
+    assert (spec.name, spec.dtype) == ("images", tf.uint8)
+    assert spec.shape.as_list() == [None, None, None, 3]
+    given = {
+        name: (value.dtype, value.shape.rank)
+        for name, value in images.structured_outputs.items()
+    }
+    assert given == {
+        "labels": (tf.int32, 3),
+        "masks": (tf.bool, 4),
+        "scores": (tf.float32, 2),
+        "boxes": (tf.float32, 3),
+        "count": (tf.int32, 1),
+    }
+    given = signatures["serving_bytes"].structured_outputs
+    assert set(given) == {"labels_bytes", "size", "scores", "boxes", "count"}
+
+
+def test_what_the_folder_says_of_itself(model, exported):
+    about = json.loads((exported / "export.json").read_text())
+    assert about["config"] == json.loads(json.dumps(model.config.to_dict()))
+    assert about["versions"]["tensorflow"] == tf.__version__
+    # Nothing unfinished stays beside it.
+    assert [p.name for p in exported.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("overwrite", [None, False])
+def test_an_export_is_not_replaced_unasked(model, exported, overwrite):
+    before = (exported / "export.json").stat().st_mtime_ns
+    with pytest.raises(saved_model.ExportError, match="--overwrite"):
+        model.save(exported, overwrite=overwrite)
+    assert (exported / "export.json").stat().st_mtime_ns == before
+
+
+def test_an_export_is_replaced_on_demand(model, tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()  # an empty folder is free
+    model.save(path)
+    (path / "old.txt").touch()
+    model.save(path, overwrite=True)
+    assert not (path / "old.txt").exists()
+    assert (path / "saved_model.pb").is_file()
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_other_folders_are_never_replaced(tmp_path):
+    (tmp_path / "photo.jpg").touch()
+    for overwrite in (False, True):
+        with pytest.raises(saved_model.ExportError, match="no exported model"):
+            saved_model.check_free(tmp_path, overwrite)
+    with pytest.raises(saved_model.ExportError, match="is a file"):
+        saved_model.check_free(tmp_path / "photo.jpg", True)
+
+
+def test_a_full_disk_leaves_the_old_export(model, tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "saved_model.pb").write_text("old")
+
+    def full(_, folder, **__):
+        Path(folder).mkdir()
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(saved_model.ExportError, match="No space left"):
+        model.save(path, overwrite=True)
+    assert (path / "saved_model.pb").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_files_of_keras_as_before(model, tmp_path):
+    path = tmp_path / "model.keras"
+    for _ in range(2):  # Keras replaces a file
+        model.save(path)
+    again = keras.saving.load_model(path)
+    assert isinstance(again, RecurrentAttention)
+    images = [tiny.ellipses(0, 2)[0]]
+    (a,), (b,) = Predictor(model)(images), Predictor(again)(images)
+    np.testing.assert_array_equal(a.labels, b.labels)
+    assert a.count >= 1
+
+
+def test_an_option_of_keras_files_is_told(model, tmp_path):
+    with pytest.raises(ValueError, match=r"without save_format.*end with \.keras"):
+        model.save(tmp_path / "model", save_format="tf")
+    assert not list(tmp_path.iterdir())
