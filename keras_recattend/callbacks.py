@@ -74,10 +74,11 @@ class Pace(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         scale = getattr(self.model.optimizer, "dynamic_scale", None)
-        if scale is not None and float(scale) < LEAST_SCALE:
+        scale = 1.0 if scale is None else float(tf.convert_to_tensor(scale))
+        if scale < LEAST_SCALE:
             raise NotFinite(
                 f"The gradients of stage {self.objective.name!r} stay infinite in "
-                f"float16, down to a loss scale of {float(scale):.2g} at step "
+                f"float16, down to a loss scale of {scale:.2g} at step "
                 f"{self.clock.step}. Train with --precision mixed_bfloat16 or float32."
             )
 
@@ -269,7 +270,9 @@ class Recorder(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "step": step,
             "minutes": round(elapsed / 60.0, 3),
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            "learning_rate": float(
+                tf.convert_to_tensor(self.model.optimizer.learning_rate)
+            ),
             "images_per_second": round(images / seconds, 3),
             **logs,
         }

@@ -465,6 +465,13 @@ class RecurrentAttention(keras.Model):
         super().compile(optimizer=optimizer, **kwargs)
         self.objective = objective
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Do nothing: the model is built when it is made.
+
+        On several devices Keras would take a batch off the stream for that, and fail
+        to average its label maps.
+        """
+
     @property
     def metrics(self):
         """Running means of the objective's numbers; Keras resets them each epoch."""

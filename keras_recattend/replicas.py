@@ -44,7 +44,7 @@ def means(values):
 
 
 def _reduced(operation, values):
-    if count() == 1:
+    if count() == 1 or not values:
         return values
     # What is read from a variable has no device, and could not be sent anywhere.
     values = [tf.identity(value) for value in values]

@@ -238,7 +238,8 @@ class Training:
             self.folder.load_state(self.model, self.model.optimizer)
             # Every machine has read it before the chief writes the next one.
             workers.barrier()
-            objective.skipped.assign(step - int(self.model.optimizer.iterations))
+            iterations = tf.convert_to_tensor(self.model.optimizer.iterations)
+            objective.skipped.assign(step - tf.cast(iterations, tf.int64))
         batches = self.validation(stage.batch_size)
         if caches:
             batches = caches[1].join(batches)

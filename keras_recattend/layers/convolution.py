@@ -42,7 +42,10 @@ class Normalization(keras.layers.Layer):
         channels = input_shape[-1]
         if self.kind == "group":
             self.group = keras.layers.GroupNormalization(
-                groups=min(GROUPS, channels), epsilon=EPSILON, dtype=self.dtype_policy
+                groups=min(GROUPS, channels),
+                epsilon=EPSILON,
+                dtype=self.dtype_policy,
+                name="group",
             )
             self.group.build(input_shape)
             return
