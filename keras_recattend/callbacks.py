@@ -265,6 +265,7 @@ class Recorder(keras.callbacks.Callback):
         seconds = max(elapsed - self._before[0], 1e-6)
         images = (step - self._before[1]) * self.objective.stage.batch_size
         self._before = elapsed, step
+        rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
         row = {
             "stage": self.objective.name,
             "epoch": epoch + 1,

@@ -37,8 +37,8 @@ OPTIONS = {"batch_size": 4, "steps": 4, "steps_per_epoch": 2, "learning_rate": 1
 
 def stream(batch_size, start, seed, share=(1, 0, 1)):
     """The batches of `tiny.stream`, this share of them."""
-    devices, first, count = share
-    part = batch_size // devices
+    total, first, count = share
+    part = batch_size // total
     numbers = range(start, start + SAMPLES)
     pairs = [tiny.sample(number, seed) for number in numbers]
     mine = [
@@ -50,7 +50,7 @@ def stream(batch_size, start, seed, share=(1, 0, 1)):
     return samples.batch(part, drop_remainder=True)
 
 
-def train(path, workers, config, precision="float32", **options):
+def train(path, workers, config, precision="float32", examples=()):
     """Train or go on; return the model."""
     folder = RunFolder(path)
     resume = folder.state_file.exists()
@@ -65,11 +65,10 @@ def train(path, workers, config, precision="float32", **options):
         folder,
         stream,
         tiny.validation,
-        tiny.examples(((32, 32),)),
+        examples,
         seed=3,
         bar=False,
         workers=workers,
-        **options,
     ).run(resume=resume)
     return model
 
@@ -99,7 +98,7 @@ def worker(run, interrupt):
     if index == 1 and int(interrupt):
         ctrl_c_in(int(interrupt))
     config = tiny.config(OPTIONS, stages=["segmentation"], normalization="group")
-    model = train(run, workers, config)
+    model = train(run, workers, config, examples=tiny.examples(((32, 32),)))
     save(model, pathlib.Path(run).parent / f"worker{index}.npz")
     workers.barrier()
 
