@@ -271,9 +271,7 @@ class Recorder(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "step": step,
             "minutes": round(elapsed / 60.0, 3),
-            "learning_rate": float(
-                tf.convert_to_tensor(self.model.optimizer.learning_rate)
-            ),
+            "learning_rate": float(rate),
             "images_per_second": round(images / seconds, 3),
             **logs,
         }

@@ -41,9 +41,8 @@ def stream(batch_size, start, seed, share=(1, 0, 1)):
     part = batch_size // total
     numbers = range(start, start + SAMPLES)
     pairs = [tiny.sample(number, seed) for number in numbers]
-    mine = [
-        i for i in range(SAMPLES) if first <= i % batch_size // part < first + count
-    ]
+    devices = [i % batch_size // part for i in range(SAMPLES)]
+    mine = [i for i, d in enumerate(devices) if first <= d < first + count]
     images = np.stack([pairs[i][0] for i in mine]).astype(np.float32) / 255.0
     labels = np.stack([pairs[i][1] for i in mine])
     samples = tf.data.Dataset.from_tensor_slices({"image": images, "labels": labels})

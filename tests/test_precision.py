@@ -34,6 +34,10 @@ def compiled(precision, name, config=None):
 def test_convolutions_alone_compute_in_16_bits(precision, make):
     model = build(precision, make())
     assert {v.dtype for v in model.weights} == {"float32"}
+    for variable in model.non_trainable_variables:
+        # The paper's start at 0: what an untrained model gives is beyond float16.
+        if "moving_variance" in variable.path:
+            variable.assign(tf.ones_like(variable))
     for part in (model.canvas, model.box_head, model.scoring, model.filters):
         assert part.compute_dtype == "float32"
     image = tiny.batch()["image"]
