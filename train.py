@@ -24,12 +24,14 @@ from keras_recattend.errors import (
 )
 
 _LOG = logging.getLogger("train")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def parse(arguments=None):
     from datasets.catalog import DATASETS
     from keras_recattend import ablation
-    from keras_recattend.config import STAGES
+    from keras_recattend.cluster import check_strategy
+    from keras_recattend.config import STAGES, near_names
 
     parser = Parser(__doc__)
     data = parser.add_argument_group("data")
@@ -70,6 +72,22 @@ def parse(arguments=None):
     model.add_argument("--seed", type=int, default=0, help="split, order, weights")
     model.add_argument("--minutes", type=float, help="budget over the stages")
     model.add_argument("--max-steps", type=int, help="end every stage after so many")
+    speed = parser.add_argument_group("devices and numbers")
+    speed.add_argument(
+        "--precision",
+        default="float32",
+        help="float32 (default), mixed_bfloat16 or mixed_float16",
+    )
+    speed.add_argument(
+        "--strategy",
+        help="mirrored: all GPUs of this machine; multiworker: the machines of "
+        "TF_CONFIG",
+    )
+    speed.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same weights, bit for bit, in every run; slower",
+    )
     run = parser.add_argument_group("run")
     run.add_argument("--run-dir", help="default: a fresh runs/DATASET-DATE")
     run.add_argument("--resume", action="store_true", help="go on in --run-dir")
@@ -91,21 +109,37 @@ def parse(arguments=None):
         raise UserError(f"--panels must be 0 or more, got {options.panels}.")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
+    check_strategy(options.strategy)
+    if options.precision not in PRECISIONS:
+        raise UserError(
+            f"There is no --precision {options.precision!r}."
+            f"{near_names(options.precision, PRECISIONS)}"
+        )
+    if options.deterministic and options.minutes:
+        raise UserError(
+            "--deterministic and --minutes exclude one another: how many steps fit "
+            "into a minute is not the same twice. Use --max-steps, or the preset's."
+        )
     return options
 
 
 def main():
     options = parse()
-    quiet_tensorflow()
+    # Several machines must meet before TensorFlow has done anything.
+    quiet_tensorflow(start=options.strategy != "multiworker")
+    import tensorflow as tf
+
     from datasets import catalog, splits
     from datasets.feed import Feed
     from keras_recattend import ablation, presets
+    from keras_recattend.cluster import check_strategy
     from keras_recattend.history import plot_history
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
     from keras_recattend.run_folder import RunFolder, find_weights
     from keras_recattend.training import Training, seed_everything, stage_names
     from keras_recattend.transfer import start_from
+    from keras_recattend.workers import Workers
 
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RunFolder(options.run_dir or Path("runs") / f"{options.dataset}-{stamp}")
@@ -119,11 +153,18 @@ def main():
             config = ablation.apply(config, options.ablation)
         about = {"options": _kept(options), "versions": versions()}
         # Mistakes are told before data is converted and a folder is made.
-        folder.check_free()
+        cluster = check_strategy(options.strategy)
+        if cluster is None or cluster.is_chief:
+            folder.check_free()
         if options.init:
             find_weights(options.init).read()
     names = None if options.stage == "all" else [options.stage]
-    stage_names(config, names)
+    names = stage_names(config, names)
+    workers = Workers.of(options.strategy)
+    workers.check_batches(config, names)
+    # The chief converts; the others find what it made.
+    if not workers.is_chief:
+        workers.barrier()
     manifest = catalog.prepare(
         options.dataset,
         options.data_dir,
@@ -131,6 +172,8 @@ def main():
         min_area=config.min_object_area,
         **catalog.options_of(vars(options)),
     )
+    if workers.is_chief:
+        workers.barrier()
     _tell_of_crowded(manifest, config)
     split_file = folder.path / "split.json"
     if options.resume:
@@ -139,13 +182,17 @@ def main():
         split = splits.make_split(
             manifest, options.val_fraction, options.seed, options.fold
         )
-        folder.create(config, **about)
-        splits.save_split(split, split_file, seed=options.seed, fold=options.fold)
+        if workers.is_chief:
+            folder.create(config, **about)
+            splits.save_split(split, split_file, seed=options.seed, fold=options.fold)
     _LOG.info("Run %s: preset %s, %s", folder.path, config.name, about["versions"])
     _LOG.info("%d images train, %d validate.", len(split["train"]), len(split["val"]))
 
     seed_everything(options.seed)
-    model = RecurrentAttention(config)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    with workers.scope():
+        model = RecurrentAttention(config, dtype=options.precision)
     _LOG.info("%s parameters.", f"{model.count_params():,}")
     if options.init and not options.resume:
         start_from(model, options.init)
@@ -162,11 +209,16 @@ def main():
         unchanged=feed.splits,
         bar=sys.stderr.isatty() and not options.quiet,
         panels=options.panels,
+        workers=workers,
     )
     training.run(names, options.resume)
-    folder.load_weights(model)
-    evaluate_run(model, feed.examples, folder.path, split="val")
-    plot_history(folder.history_file, folder.path / "history.png")
+    if workers.is_chief:
+        # As evaluate.py has it: on one device, in float32.
+        model = RecurrentAttention(config, dtype="float32")
+        folder.load_weights(model)
+        evaluate_run(model, feed.examples, folder.path, split="val")
+        plot_history(folder.history_file, folder.path / "history.png")
+    workers.barrier()
 
 
 def _dataset(options):
@@ -209,6 +261,8 @@ def _tell_of_crowded(manifest, config):
 def _resumed(options, stored):
     """The options of the run that goes on; tells of others that were given."""
     defaults = vars(parse([]))
+    # Runs of before an option was there had its default.
+    stored = _kept(parse([])) | stored
     for name, value in stored.items():
         given = getattr(options, name)
         if given not in (defaults[name], value):
@@ -221,7 +275,8 @@ def _resumed(options, stored):
 
 def _kept(options):
     """The options that a resumed run takes over."""
-    left_out = ("resume", "run_dir", "quiet", "panels")
+    # Where a run trains is no part of it: it may go on somewhere else.
+    left_out = ("resume", "run_dir", "quiet", "panels", "strategy")
     values = {k: v for k, v in vars(options).items() if k not in left_out}
     for name in ("data_dir", "records_dir", "annotations", "images"):
         if values[name]:

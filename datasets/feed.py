@@ -4,6 +4,7 @@ from functools import partial
 
 from datasets import pipeline, records
 from datasets.manifest import Manifest
+from datasets.pipeline import WHOLE
 from datasets.splits import Split
 from keras_recattend.config import Config
 from keras_recattend.map_cache import Unchanged
@@ -32,8 +33,12 @@ class Feed:
         self._with_places = config.preprocessor is not None
         self.examples = list(records.examples(manifest, split["val"]))
 
-    def stream(self, batch_size: int, start: int, seed: int):
-        """Return endless training batches from sample `start` on."""
+    def stream(self, batch_size: int, start: int, seed: int, share=WHOLE):
+        """Return endless training batches from sample `start` on.
+
+        Args:
+            share: the devices whose rows of each batch are read, see `pipeline`.
+        """
         return pipeline.training_stream(
             self._manifest,
             self._split["train"],
@@ -42,6 +47,7 @@ class Feed:
             batch_size,
             seed=seed,
             start=start,
+            share=share,
             with_places=self._with_places,
         )
 

@@ -15,10 +15,12 @@ from datasets.manifest import Manifest
 from datasets.samples import Samples
 from keras_recattend.config import Augmentation
 
-__all__ = ["training_stream", "validation_batches"]
+__all__ = ["WHOLE", "training_stream", "validation_batches"]
 
 # Batches made ahead of the training step.
 AHEAD = 2
+# One device that reads all rows of a batch: (devices, first, count).
+WHOLE = (1, 0, 1)
 
 
 def training_stream(
@@ -32,6 +34,7 @@ def training_stream(
     start: int = 0,
     cache: bool | None = None,
     with_places: bool = False,
+    share: tuple[int, int, int] = WHOLE,
 ) -> tf.data.Dataset:
     """Give augmented training batches without end.
 
@@ -48,6 +51,10 @@ def training_stream(
         with_places: also give "index" int64 [B], the image's place in `ids`, and
             "matrix" float32 [B, 2, 3], from the sample's pixels to the image's: for
             maps of the image that are kept elsewhere.
+        share: (devices, first, count): every batch is divided evenly by so many
+            devices, and only the rows of `count` of them are read, from number `first`
+            on. What comes are their parts, one device's after the other's, each of
+            batch_size / devices samples.
 
     Returns:
         Batches {"image": float32 [B, H, W, 3] in [0, 1], "labels": int32 [B, H, W],
@@ -63,6 +70,13 @@ def training_stream(
             "batch_size must be 1 or more and start 0 or more, got "
             f"batch_size={batch_size}, start={start}."
         )
+    devices, first, count = share
+    if batch_size % devices:
+        raise ValueError(
+            f"batch_size={batch_size} cannot be divided by {devices} devices: use a "
+            "multiple of their number."
+        )
+    part = batch_size // devices
     augment.check(augmentation, image_size)
     samples = Samples(manifest, ids, image_size, cache)
 
@@ -85,10 +99,17 @@ def training_stream(
         return {"index": index, "matrix": transform.matrix}
 
     order = _order(len(samples), seed, start)
+    if count < devices:
+
+        def is_read(number, index):
+            device = (number - start) % batch_size // part
+            return (device >= first) & (device < first + count)
+
+        order = order.filter(is_read)
     dataset = samples.map(order, change)
     if with_places:
         dataset = _joined(dataset, order.map(place))
-    return dataset.batch(batch_size, drop_remainder=True).prefetch(AHEAD)
+    return dataset.batch(part, drop_remainder=True).prefetch(AHEAD)
 
 
 def validation_batches(

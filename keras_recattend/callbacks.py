@@ -26,6 +26,9 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 
+# Loss scale, from 2^15 and halved where a gradient is infinite, that helps no more.
+LEAST_SCALE = 2.0**-10
+
 
 class NotFinite(UserError):
     """A loss became NaN or infinite."""
@@ -46,6 +49,9 @@ class Pace(keras.callbacks.Callback):
         self.objective = objective
         self.clock = clock
 
+    def on_train_begin(self, logs=None):
+        self.clock.agree()
+
     def on_train_batch_begin(self, batch, logs=None):
         clock, stage = self.clock, self.objective.stage
         self.model.optimizer.learning_rate = learning_rate(
@@ -65,6 +71,16 @@ class Pace(keras.callbacks.Callback):
             )
         if self.clock.done:
             self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        scale = getattr(self.model.optimizer, "dynamic_scale", None)
+        scale = 1.0 if scale is None else float(tf.convert_to_tensor(scale))
+        if scale < LEAST_SCALE:
+            raise NotFinite(
+                f"The gradients of stage {self.objective.name!r} stay infinite in "
+                f"float16, down to a loss scale of {scale:.2g} at step "
+                f"{self.clock.step}. Train with --precision mixed_bfloat16 or float32."
+            )
 
 
 class Progress(keras.callbacks.Callback):
@@ -113,10 +129,16 @@ def _line(logs):
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """Ends the stage after the current step on Ctrl-C or a termination signal."""
+    """Ends the stage after the current step on Ctrl-C or a termination signal.
 
-    def __init__(self):
+    Args:
+        clock: the stage's, by which several machines agree to stop; comes after `Pace`,
+            which counts the step.
+    """
+
+    def __init__(self, clock=None):
         super().__init__()
+        self.clock = clock
         self.received = None
         self._old = {}
 
@@ -135,7 +157,10 @@ class StopOnSignal(keras.callbacks.Callback):
         print("\nStopping after this step and saving; once more to stop at once.")
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.received is not None:
+        stop = self.received is not None
+        if self.clock is not None:
+            stop = self.clock.agree(stop) or self.clock.done
+        if stop:
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
@@ -159,10 +184,22 @@ class Validation(keras.callbacks.Callback):
         best: the best SBD so far.
         predictor: the model's `Predictor`; None while the chain is not complete, and
             an SBD would mean nothing.
+        losses: function of the batches that returns the validation losses; None = the
+            model's own `evaluate`.
+        waits: whether this machine only waits for the chief, which scores.
     """
 
     def __init__(
-        self, folder, batches, examples, every, clock, best=None, predictor=None
+        self,
+        folder,
+        batches,
+        examples,
+        every,
+        clock,
+        best=None,
+        predictor=None,
+        losses=None,
+        waits=False,
     ):
         super().__init__()
         self.folder = folder
@@ -172,18 +209,26 @@ class Validation(keras.callbacks.Callback):
         self.clock = clock
         self.best = best
         self.predictor = predictor
+        self.losses = losses
+        self.waits = waits
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and not self.clock.done:
             return
-        values = self.model.evaluate(self.batches, verbose=0, return_dict=True)
-        logs.update({f"val_{name}": value for name, value in values.items()})
-        if self.predictor is not None and self.examples:
-            self._score(logs)
+        if not self.waits:
+            losses = self.losses or self._evaluate
+            values = losses(self.batches)
+            logs.update({f"val_{name}": value for name, value in values.items()})
+            if self.predictor is not None and self.examples:
+                self._score(logs)
+        self.clock.agree()
         # Scoring takes time: where it was the last of the budget, this was the last
         # epoch, instead of one more of a single step.
         if self.clock.done:
             self.model.stop_training = True
+
+    def _evaluate(self, batches):
+        return self.model.evaluate(batches, verbose=0, return_dict=True)
 
     def _score(self, logs):
         scored = score_examples(self.predictor, self.examples)
@@ -222,12 +267,13 @@ class Recorder(keras.callbacks.Callback):
         seconds = max(elapsed - self._before[0], 1e-6)
         images = (step - self._before[1]) * self.objective.stage.batch_size
         self._before = elapsed, step
+        rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
         row = {
             "stage": self.objective.name,
             "epoch": epoch + 1,
             "step": step,
             "minutes": round(elapsed / 60.0, 3),
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            "learning_rate": float(rate),
             "images_per_second": round(images / seconds, 3),
             **logs,
         }

@@ -37,11 +37,14 @@ class Parser(argparse.ArgumentParser):
         return options
 
 
-def quiet_tensorflow():
+def quiet_tensorflow(start=True):
     """Import TensorFlow and find its devices without its start-up messages.
 
     They go past TF_CPP_MIN_LOG_LEVEL and look like failures where there is no GPU.
     They are shown after all if the import fails.
+
+    Args:
+        start: False leaves the devices alone, for what must be set before.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -51,7 +54,8 @@ def quiet_tensorflow():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-            tf.zeros([])
+            if start:
+                tf.zeros([])
         except BaseException:
             messages.seek(0)
             os.write(stderr, messages.read())

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_recattend import replicas
+
 __all__ = [
     "angle_loss",
     "binary_cross_entropy",
@@ -68,7 +70,7 @@ def matched_iou_loss(iou, match):
     """
     total = tf.reduce_sum(iou * match, axis=[1, 2])
     matched = tf.maximum(tf.reduce_sum(match, axis=[1, 2]), 1.0)
-    return -tf.reduce_mean(total / matched)
+    return -replicas.batch_mean(total / matched)
 
 
 def score_bounds(scores):
@@ -93,7 +95,7 @@ def monotonic_score_loss(scores, target):
     loss = -target * tf.math.log(lower + LOG_EPSILON) - (1.0 - target) * tf.math.log(
         1.0 - upper + LOG_EPSILON
     )
-    return tf.reduce_mean(loss)
+    return replicas.batch_mean(loss)
 
 
 def binary_cross_entropy(probability, target):
@@ -118,7 +120,7 @@ def angle_loss(probability, target, foreground):
         Scalar; 0 where no pixel is foreground.
     """
     entropy = tf.reduce_sum(cross_entropy(probability, target), axis=-1)
-    total = tf.maximum(tf.reduce_sum(foreground), 1.0)
+    total = tf.maximum(replicas.total(tf.reduce_sum(foreground)), 1.0)
     return tf.reduce_sum(entropy * foreground) / total
 
 

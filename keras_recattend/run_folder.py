@@ -168,7 +168,7 @@ class RunFolder:
 
     def save_state(self, model, optimizer, about):
         """Write all variables of model and optimizer, and `about` (JSON)."""
-        arrays = {k: np.asarray(v) for k, v in _named(model, optimizer).items()}
+        arrays = {k: v.numpy() for k, v in _named(model, optimizer).items()}
         arrays["about"] = np.array(json.dumps(about))
         self.state_file.parent.mkdir(exist_ok=True)
         temporary = self.state_file.with_name("writing.npz")

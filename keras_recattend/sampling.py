@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_recattend import replicas
+
 __all__ = ["draw_switches", "noisy", "probability"]
 
 # A true segment written to the canvas loses up to this much, per pixel (spec, 7).
@@ -36,12 +38,10 @@ def draw_switches(theta, batch_size, seed):
     Args:
         theta: [T]. seed: int32 [2], for a stateless draw.
     """
-    uniform = tf.random.stateless_uniform([batch_size, theta.shape[0]], seed)
+    uniform = replicas.uniform([batch_size, theta.shape[0]], seed)
     return tf.cast(uniform < theta[tf.newaxis], tf.float32)
 
 
 def noisy(masks, seed):
     """Return true masks times 1 - U(0, 0.3) per pixel, as they go to the canvas."""
-    return masks * (
-        1.0 - tf.random.stateless_uniform(tf.shape(masks), seed, 0.0, CANVAS_NOISE)
-    )
+    return masks * (1.0 - replicas.uniform(tf.shape(masks), seed, 0.0, CANVAS_NOISE))

@@ -56,3 +56,10 @@ class Clock:
     @property
     def done(self):
         return self.progress >= 1.0
+
+    def agree(self, stop=False):
+        """Return whether to stop: where several machines train, one of them may ask.
+
+        `workers.SharedClock` agrees on the progress as well.
+        """
+        return stop

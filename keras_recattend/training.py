@@ -6,6 +6,7 @@ import shutil
 import time
 
 import keras
+import tensorflow as tf
 
 from keras_recattend import stages
 from keras_recattend.callbacks import (
@@ -20,8 +21,8 @@ from keras_recattend.map_cache import MapCache
 from keras_recattend.memory import check_memory
 from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunError, RunFolder
-from keras_recattend.schedules import Clock
 from keras_recattend.training_pictures import TrainingPictures
+from keras_recattend.workers import Workers
 
 __all__ = ["Training", "make_optimizer", "seed_everything", "stage_names"]
 
@@ -37,13 +38,18 @@ MAPS_SHARE = 0.2
 NOT_SCORED = ("preprocess", "box")
 
 
-def make_optimizer(stage):
-    """Return the Keras optimiser of a `Stage`; the learning rate is set every step."""
+def make_optimizer(stage, replicas=1):
+    """Return the Keras optimiser of a `Stage`; the learning rate is set every step.
+
+    Args:
+        replicas: devices that train together. Each clips an equal part of the
+            gradient, and the parts are added up.
+    """
     clipping = {}
     if stage.clip_norm:
-        clipping["global_clipnorm"] = stage.clip_norm
+        clipping["global_clipnorm"] = stage.clip_norm / replicas
     if stage.clip_value:
-        clipping["clipvalue"] = stage.clip_value
+        clipping["clipvalue"] = stage.clip_value / replicas
     if stage.optimizer == "momentum":
         return keras.optimizers.SGD(stage.learning_rate, MOMENTUM, **clipping)
     if stage.optimizer == "adam":
@@ -89,7 +95,8 @@ class Training:
         model: a `RecurrentAttention`.
         folder: its `RunFolder`, created.
         stream: `stream(batch_size, start, seed)` returns endless training batches
-            from sample `start` on.
+            from sample `start` on; with `workers` of several devices it is also given
+            their `share`, see `datasets.pipeline`.
         validation: `validation(batch_size)` returns finite batches.
         examples: validation images at their original size, for SBD.
         seed: of everything random.
@@ -103,6 +110,8 @@ class Training:
         bar: whether to show a progress bar.
         panels: number of validation images whose steps TensorBoard shows at every
             scored epoch.
+        workers: the devices and machines that train together; the model is made in
+            their `scope`. Only the chief writes into the folder.
     """
 
     model: keras.Model
@@ -116,6 +125,7 @@ class Training:
     unchanged: list | None = None
     bar: bool = True
     panels: int = 0
+    workers: Workers = dataclasses.field(default_factory=Workers)
 
     def __post_init__(self):
         # One for all stages: its graph is traced once.
@@ -135,6 +145,7 @@ class Training:
         """
         config = self.model.config
         names = stage_names(config, names)
+        self.workers.check_batches(config, names)
         state = self._state() if resume else {}
         done = state.get("done", [])
         best = state.get("best")
@@ -150,11 +161,14 @@ class Training:
             best = self._stage(name, minutes, at, done, best)
             done = [*done, name]
             # A stage that is done needs no optimiser to go on.
-            self.folder.save_state(
-                self.model, None, {"done": done, "best": best, "stage": None}
-            )
-        self.folder.save_weights(self.model, self.folder.last_weights)
-        shutil.rmtree(self.folder.maps, ignore_errors=True)
+            if self.workers.is_chief:
+                self.folder.save_state(
+                    self.model, None, {"done": done, "best": best, "stage": None}
+                )
+        self.workers.barrier()
+        if self.workers.is_chief:
+            self.folder.save_weights(self.model, self.folder.last_weights)
+            shutil.rmtree(self.folder.maps, ignore_errors=True)
         return best
 
     def _maps_pay(self, names):
@@ -172,6 +186,15 @@ class Training:
         """Return ([training cache, validation cache] or None, seconds it took)."""
         if name == "preprocess" or not self._keeps_maps:
             return None, 0.0
+        caches, spent = None, 0.0
+        if self.workers.is_chief:
+            caches, spent = self._fill_maps(minutes)
+        # The others find the chief's, or make their own where they do not see them.
+        if not self.workers.chief_says(caches is not None):
+            return None, spent
+        return caches or self._fill_maps(None)[0], spent
+
+    def _fill_maps(self, minutes):
         began = time.monotonic()
         limit = None if minutes is None else 60 * minutes * MAPS_SHARE
         caches = []
@@ -203,16 +226,25 @@ class Training:
         config = self.model.config
         # Seeds differ by stage: the same images in another order.
         seed = self.seed * 1000 + stages.SEED_NUMBERS[name]
-        objective = stages.objective(name, config, seed=seed)
+        workers = self.workers
+        with workers.scope():
+            objective = stages.objective(name, config, seed=seed)
         stage = objective.stage
         step = at.get("step", 0)
+        workers.check_same(step, f"the step at which stage {name} goes on")
         caches, spent = self._maps(name, minutes)
         elapsed = at.get("elapsed", 0.0) + spent
-        clock = Clock(stage.steps, minutes, self.max_steps, step, elapsed)
-        self.model.compile(make_optimizer(stage), objective=objective)
-        self.model.optimizer.build(objective.variables(self.model))
+        clock = workers.clock(stage.steps, minutes, self.max_steps, step, elapsed)
+        with workers.scope():
+            optimizer = make_optimizer(stage, workers.replicas)
+            self.model.compile(optimizer, objective=objective)
+            self.model.optimizer.build(objective.variables(self.model))
         if at:
             self.folder.load_state(self.model, self.model.optimizer)
+            # Every machine has read it before the chief writes the next one.
+            workers.barrier()
+            iterations = tf.convert_to_tensor(self.model.optimizer.iterations)
+            objective.skipped.assign(step - tf.cast(iterations, tf.int64))
         batches = self.validation(stage.batch_size)
         if caches:
             batches = caches[1].join(batches)
@@ -224,6 +256,8 @@ class Training:
             clock,
             best,
             predictor=None if name in NOT_SCORED else self._predictor,
+            losses=_LossesHere(self.model) if workers.strategy else None,
+            waits=not workers.is_chief,
         )
 
         def about(epoch, step, elapsed):
@@ -236,31 +270,28 @@ class Training:
                 "best": validation.best,
             }
 
-        stop = StopOnSignal()
-        callbacks = [
-            Pace(objective, clock),
-            stop,
-            validation,
-            Recorder(
-                self.folder,
-                objective,
-                clock,
-                self._columns(),
-                about,
-                # The pre-processing network takes no steps.
-                pictures=None if name == "preprocess" else self._pictures,
-            ),
-            Progress(objective, clock, self.bar),
-        ]
+        stop = StopOnSignal(clock)
+        callbacks = [Pace(objective, clock), stop, validation]
+        if workers.is_chief:
+            # The pre-processing network takes no steps.
+            pictures = None if name == "preprocess" else self._pictures
+            columns = self._columns()
+            callbacks += [
+                Recorder(self.folder, objective, clock, columns, about, pictures),
+                Progress(objective, clock, self.bar),
+            ]
         length = min(stage.steps_per_epoch, clock.steps)
         limit = f"{minutes:.1f} minutes" if minutes else f"{clock.steps} steps"
         _LOG.info("Stage %s: %s, batches of %d.", name, limit, stage.batch_size)
         began = time.monotonic()
+        clock.agree()
         if not clock.done:
-            stream = self.stream(stage.batch_size, step * stage.batch_size, seed)
+            stream = workers.distributed(
+                lambda: self._stream(stage.batch_size, step, seed, caches)
+            )
             try:
                 self.model.fit(
-                    caches[0].join(stream) if caches else stream,
+                    stream,
                     initial_epoch=at.get("epoch", 0),
                     epochs=ENDLESS,
                     steps_per_epoch=length,
@@ -270,13 +301,23 @@ class Training:
                 )
             finally:
                 stop.restore()
-        if stop.received is not None:
+        if clock.agree(stop.received is not None):
             raise Interrupted(
                 f"Stopped in stage {name!r} at step {clock.step}. Everything is saved: "
                 f"go on with --resume --run-dir {self.folder.path}"
             )
         _LOG.info("Stage %s took %.1f minutes.", name, (time.monotonic() - began) / 60)
         return validation.best
+
+    def _stream(self, batch_size, step, seed, caches):
+        """This machine's training batches from a step on, of one device each."""
+        where = batch_size, step * batch_size, seed
+        if self.workers.replicas == 1:
+            stream = self.stream(*where)
+        else:
+            share = (self.workers.replicas, self.workers.first, self.workers.local)
+            stream = self.stream(*where, share=share)
+        return caches[0].join(stream) if caches else stream
 
     def _columns(self):
         """The columns of `history.csv`: of all stages, so that one file serves all."""
@@ -288,3 +329,23 @@ class Training:
         columns = list(dict.fromkeys(columns))
         validated = [f"val_{name}" for name in columns[columns.index("loss") :]]
         return [*columns, *validated, "sbd", "abs_dic", "fbd", "mucov"]
+
+
+class _LossesHere:
+    """Validation losses on this device alone, as `evaluate` gives them on one device.
+
+    The last batch of a validation is seldom one that several devices can divide, and
+    machines would have to take part in it together.
+    """
+
+    def __init__(self, model):
+        self._values = tf.function(model.validation_values, autograph=False)
+
+    def __call__(self, batches):
+        sums, images = {}, 0
+        for batch in batches:
+            count = int(batch["image"].shape[0])
+            images += count
+            for name, value in self._values(batch).items():
+                sums[name] = sums.get(name, 0.0) + count * float(value)
+        return {name: value / images for name, value in sums.items()}

@@ -42,30 +42,32 @@ class Normalization(keras.layers.Layer):
         channels = input_shape[-1]
         if self.kind == "group":
             self.group = keras.layers.GroupNormalization(
-                groups=min(GROUPS, channels), epsilon=EPSILON, dtype=self.dtype_policy
+                groups=min(GROUPS, channels),
+                epsilon=EPSILON,
+                dtype=self.dtype_policy,
+                name="group",
             )
             self.group.build(input_shape)
             return
 
-        def weight(name, initial, trainable):
-            # Statistics are written inside the instance loop, where replicas cannot
-            # meet: each keeps its own, and reading them takes the mean.
-            placing = {} if trainable else {"aggregation": "mean", "autocast": False}
-            return self.add_weight(
-                name=name,
-                shape=(self.steps, channels),
-                initializer=initial,
-                trainable=trainable,
-                dtype="float32",
-                **placing,
-            )
-
-        self.gamma = weight("gamma", "ones", True)
-        self.beta = weight("beta", "zeros", True)
-        self.moving_mean = weight("moving_mean", "zeros", False)
+        shape = (self.steps, channels)
+        # In 16 bits neither would move by a learning rate's worth.
+        common = {"shape": shape, "dtype": "float32", "autocast": False}
+        self.gamma = self.add_weight(name="gamma", initializer="ones", **common)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **common)
+        # Statistics are written inside the instance loop, where replicas cannot meet:
+        # each writes its own, and the training step takes their mean at its end.
+        common |= {
+            "trainable": False,
+            "synchronization": "on_read",
+            "aggregation": "only_first_replica",
+        }
+        self.moving_mean = keras.Variable("zeros", name="moving_mean", **common)
         # From 0, as the authors; "batch" starts at 1 so that an untrained model works.
         initial_variance = "zeros" if self.kind == "batch_per_step" else "ones"
-        self.moving_variance = weight("moving_variance", initial_variance, False)
+        self.moving_variance = keras.Variable(
+            initial_variance, name="moving_variance", **common
+        )
 
     def call(self, x, step=0, training=False):
         """Normalise `x` [B, H, W, C] with the parameters of time step `step`."""

@@ -6,6 +6,7 @@ independent, so the bootstrap stages draw some at random instead of unrolling.
 
 import tensorflow as tf
 
+from keras_recattend import replicas
 from keras_recattend.sampling import noisy
 from keras_recattend.stages.objective import split_seed
 
@@ -38,17 +39,17 @@ def draw_covered(exists, canvases, seed, leave_one=False):
     slots = exists.shape[1]
     seeds = split_seed(seed, 4)
     count = tf.reduce_sum(exists, axis=-1)[:, tf.newaxis]  # [B, 1]
-    kind = tf.random.stateless_uniform(shape, seeds[0])
-    amount = tf.random.stateless_uniform(shape, seeds[1])
+    kind = replicas.uniform(shape, seeds[0])
+    amount = replicas.uniform(shape, seeds[1])
     nearly = count - 1.0 - tf.floor(3.0 * amount)
     size = tf.where(kind < SHARE_NEARLY_FULL, nearly, tf.floor(amount * count))
     full = kind > 1.0 - SHARE_FULL
     size = tf.where(full & (not leave_one), tf.broadcast_to(count, shape), size)
     size = tf.clip_by_value(size, 0.0, count - float(leave_one))
     # The `size` objects of least rank are covered.
-    large_first = tf.random.stateless_uniform([*shape, 1], seeds[2])
+    large_first = replicas.uniform([*shape, 1], seeds[2])
     bias = tf.cast(large_first < SHARE_LARGE_FIRST, tf.float32) * LARGE_FIRST_STRENGTH
-    order = tf.random.stateless_uniform([*shape, slots], seeds[3])
+    order = replicas.uniform([*shape, slots], seeds[3])
     place = tf.range(slots, dtype=tf.float32) / tf.maximum(count, 1.0)[..., tf.newaxis]
     order += bias * place + 10.0 * (1.0 - exists[:, tf.newaxis])
     rank = tf.argsort(tf.argsort(order, axis=-1), axis=-1)
@@ -87,7 +88,7 @@ def distort(labels, amount, seed):
     batch, height, width = shape[0], shape[1], shape[2]
     knots = [batch, DISTORTION_KNOTS, DISTORTION_KNOTS, 2]
     extent = tf.cast(tf.stack([height, width]), tf.float32)
-    shift = tf.random.stateless_normal(knots, seed) * amount * extent
+    shift = replicas.normal(knots, seed) * amount * extent
     shift = tf.image.resize(shift, [height, width], "bilinear")
     place = tf.stack(
         tf.meshgrid(tf.range(height), tf.range(width), indexing="ij"), axis=-1

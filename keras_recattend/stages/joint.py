@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_recattend import replicas
 from keras_recattend.losses import (
     matched_iou_loss,
     monotonic_score_loss,
@@ -51,10 +52,8 @@ class JointStage(Objective):
         seeds = split_seed(seed, 2)
         shape = tf.concat([tf.shape(truth.exists), [1]], axis=0)
         ratio, least = self.stage.box_padding
-        ratio += tf.random.stateless_uniform(shape, seeds[0], -change, change)
-        moved = tf.random.stateless_uniform(
-            tf.shape(truth.top_left), seeds[1], -shift, shift
-        )
+        ratio += replicas.uniform(shape, seeds[0], -change, change)
+        moved = replicas.uniform(tf.shape(truth.top_left), seeds[1], -shift, shift)
         timespan = self.config.timespan
         return Truth.of_batch(batch, timespan, (ratio, least), moved)
 
@@ -87,5 +86,5 @@ class JointStage(Objective):
         target = tf.reduce_sum(match, axis=-1)
         terms["score"] = monotonic_score_loss(outputs["scores"], target)
         names = ("theta_box", "theta_mask")
-        means = (tf.reduce_mean(theta) for theta in thetas)
+        means = (replicas.batch_mean(theta) for theta in thetas)
         return terms, dict(zip(names, means, strict=True))

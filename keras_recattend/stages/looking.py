@@ -4,7 +4,7 @@ import typing
 
 import tensorflow as tf
 
-from keras_recattend import boxes
+from keras_recattend import boxes, replicas
 from keras_recattend.losses import focal_heat_loss, smooth_l1
 
 __all__ = ["MEASURES", "TERMS", "Target", "cell_targets", "choose_target", "look_terms"]
@@ -55,7 +55,8 @@ def choose_target(box, center, size, uncovered):
     predicted = boxes.corners(box.center[:, tf.newaxis], box.size[:, tf.newaxis])
     iou = boxes.box_iou(predicted, boxes.corners(center, size))
     distance = tf.norm(center - box.center[:, tf.newaxis], axis=-1)
-    preference = iou - NEARNESS * distance / (1.0 + tf.reduce_max(distance))
+    farthest = tf.reduce_max(distance, axis=-1, keepdims=True)
+    preference = iou - NEARNESS * distance / (1.0 + farthest)
     index = tf.argmax(
         tf.where(uncovered > 0, preference, -10.0), axis=-1, output_type=tf.int32
     )
@@ -105,7 +106,7 @@ def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):
         blobs: see `cell_targets`, or None without a heat map.
     """
     weight = target.exists
-    total = tf.maximum(tf.reduce_sum(weight), 1.0)
+    total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
 
     def mean(values):
         return tf.reduce_sum(weight * values) / total
@@ -119,7 +120,7 @@ def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):
     terms = {
         "box": mean(1.0 - overlap),
         "numbers": mean(numbers),
-        "score": SCORE_WEIGHT * tf.reduce_mean(entropy),
+        "score": SCORE_WEIGHT * replicas.batch_mean(entropy),
     }
     if blobs is None:
         terms |= {"heat": tf.constant(0.0), "cells": tf.constant(0.0)}
@@ -129,7 +130,7 @@ def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):
     measures = {
         "box_iou": mean(target.iou),
         "boxes_over_half": mean(tf.cast(target.iou > 0.5, tf.float32)),
-        "score_accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
+        "score_accuracy": replicas.batch_mean(tf.cast(right, tf.float32)),
     }
     return terms, measures
 
@@ -149,7 +150,7 @@ def _heat_terms(head, box, center, size, uncovered, blobs):
     blob = tf.reduce_max(shown, axis=2)
     canvases, cells = blob.shape[1], blob.shape[2]
     blob = tf.reshape(blob, [-1, cells])
-    heat = tf.reduce_mean(focal_heat_loss(box.heat, blob))
+    heat = replicas.batch_mean(focal_heat_loss(box.heat, blob))
 
     owner = tf.reshape(owner, [tf.shape(owner)[0], canvases * cells])
     true_center, true_size = (
@@ -160,5 +161,6 @@ def _heat_terms(head, box, center, size, uncovered, blobs):
         box.cells[..., :2], box.cells[..., 2:], true_center, true_size, true_size
     )
     weight = blob * tf.cast(blob > BLOB_OWNED, tf.float32)
-    owned = tf.reduce_sum(weight * numbers) / tf.maximum(tf.reduce_sum(weight), 1.0)
+    total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
+    owned = tf.reduce_sum(weight * numbers) / total
     return {"heat": HEAT_WEIGHT * heat, "cells": CELLS_WEIGHT * owned}

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_recattend import boxes
+from keras_recattend import boxes, replicas
 
 __all__ = ["Objective", "kernel_decay", "split_seed"]
 
@@ -23,6 +23,8 @@ class Objective:
         measures: names of further numbers worth watching.
         progress: share of the stage that is done, float32 scalar variable, kept by
             training.
+        skipped: steps that the optimiser left out, since a gradient was not finite
+            (float16), int64 scalar variable: they count for the schedules.
         trackers: a running mean for the loss, each term and each measure.
         gradient_norm: a running mean of training steps alone. Here and not in the
             model, whose files of weights would hold it.
@@ -39,6 +41,13 @@ class Objective:
         self.stage = stage or config.stages[self.name]
         self.seed = seed
         self.progress = tf.Variable(0.0, trainable=False, name="progress")
+        self.skipped = tf.Variable(
+            0,
+            trainable=False,
+            dtype=tf.int64,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="skipped",
+        )
         if self.has_decay:
             self.terms = (*self.terms, "decay")
         self.trackers = {
@@ -59,6 +68,8 @@ class Objective:
     def __call__(self, model, batch, step, training):
         """Return (terms, measures), two dicts of float32 scalars.
 
+        On several devices they are shares that add up to the batch's: see `replicas`.
+
         Args:
             batch: "image" [B, H, W, 3], "labels" int32 [B, H, W], where the preset
                 has classes "classes" int32 [B, max_instances], and "extra"
@@ -77,7 +88,8 @@ class Objective:
         terms, measures = self.evaluate(model, batch, step, seed, training)
         if self.has_decay:
             variables = self.variables(model)
-            terms["decay"] = self.stage.weight_decay * kernel_decay(variables)
+            decay = self.stage.weight_decay * kernel_decay(variables)
+            terms["decay"] = replicas.share(decay)
         return terms, measures
 
     def true_boxes(self, labels):

@@ -8,6 +8,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_recattend import replicas
 from keras_recattend.losses import patch_loss, soft_iou
 from keras_recattend.model import LEAST_NEW_SHARE
 from keras_recattend.stages import looking
@@ -70,7 +71,7 @@ class OwnCanvasesStage(Objective):
             blobs,
         )
         weight = aim.exists * tf.cast(aim.iou > LEAST_OVERLAP, tf.float32)
-        total = tf.maximum(tf.reduce_sum(weight), 1.0)
+        total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
         terms["patch"] = tf.reduce_sum(weight * patch_loss(logits, target)) / total
         iou = soft_iou(tf.round(tf.sigmoid(logits)), target)
         measures["patch_iou"] = tf.reduce_sum(weight * iou) / total
@@ -96,13 +97,13 @@ class OwnCanvasesStage(Objective):
         )  # [B, S, H, W]
         # Any step up to the one after the image's last object.
         objects = tf.reduce_sum(exists, axis=-1, keepdims=True)
-        draw = tf.random.stateless_uniform([batch_size, count], seeds[1])
+        draw = replicas.uniform([batch_size, count], seeds[1])
         index = tf.cast(draw * (objects + 1.0), tf.int32)
         index = tf.minimum(index, tf.shape(own)[1] - 1)
         own = tf.gather(own, index, batch_dims=1)  # [B, K, H, W]
         covered = covered_objects(own, object_pixels(labels, slots))
         painted = tf.reshape(painted, tf.shape(own))
-        truth = tf.random.stateless_uniform([batch_size, count, 1], seeds[3])
+        truth = replicas.uniform([batch_size, count, 1], seeds[3])
         truth = tf.cast(truth < self.stage.true_canvases, tf.float32)
         covered = truth * true_covered + (1.0 - truth) * covered
         canvases = tf.where(truth[..., tf.newaxis] > 0, painted, own)
@@ -139,10 +140,10 @@ def rollout(model, batch, exists, show_truth, seed, whole_image=False):
         _, segment, _ = model.find(prepared, canvas, step=t, inference=settings)
         stuck = _is_stuck(canvas, segment, whole_image)
         seeds = split_seed(seed + tf.stack([0, t]), 2)
-        draw = tf.random.stateless_uniform([batch_size], seeds[0])
+        draw = replicas.uniform([batch_size], seeds[0])
         replace = stuck | (draw < show_truth)
         left = exists - covered_objects(canvas[:, tf.newaxis], pixels)[:, 0]
-        chance = tf.random.stateless_uniform(tf.shape(left), seeds[1], 0.1, 1.0)
+        chance = replicas.uniform(tf.shape(left), seeds[1], 0.1, 1.0)
         drawn = tf.one_hot(tf.argmax(chance * left, axis=-1), slots) * left
         true_mask = paint(labels, drawn[:, tf.newaxis])
         written = tf.where(replace[:, tf.newaxis, tf.newaxis], true_mask, segment.mask)

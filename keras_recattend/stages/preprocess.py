@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_recattend import replicas
 from keras_recattend.angles import ANGLES, angle_classes
 from keras_recattend.losses import angle_loss, binary_cross_entropy, cross_entropy
 from keras_recattend.stages.objective import Objective
@@ -44,19 +45,20 @@ class PreprocessStage(Objective):
             found = tf.argmax(maps.angles, axis=-1, output_type=tf.int32)
             right = foreground * tf.cast(tf.equal(found, classes), tf.float32)
             measures["angle_accuracy"] = tf.reduce_sum(right) / tf.maximum(
-                tf.reduce_sum(foreground), 1.0
+                replicas.total(tf.reduce_sum(foreground)), 1.0
             )
         return terms, measures
 
     def _foreground_loss(self, maps, batch, foreground):
         if maps.semantic is None:
-            return tf.reduce_mean(binary_cross_entropy(maps.foreground, foreground))
+            entropy = binary_cross_entropy(maps.foreground, foreground)
+            return replicas.batch_mean(entropy)
         classes = pixel_classes(
             batch["labels"], batch.get("classes"), self.network.foreground_classes
         )
         target = tf.one_hot(classes, self.network.foreground_classes)
         entropy = tf.reduce_sum(cross_entropy(maps.semantic, target), axis=-1)
-        return tf.reduce_mean(entropy)
+        return replicas.batch_mean(entropy)
 
 
 def pixel_classes(labels, classes, count):
@@ -91,5 +93,6 @@ def foreground_iou(probability, foreground):
     """
     found = tf.cast(probability > 0.5, tf.float32)
     both = tf.reduce_sum(found * foreground)
-    either = tf.reduce_sum(found + foreground - found * foreground)
-    return tf.where(either > 0, both / tf.maximum(either, 1.0), 1.0)
+    either = replicas.total(tf.reduce_sum(found + foreground - found * foreground))
+    empty = replicas.share(1.0)
+    return tf.where(either > 0, both / tf.maximum(either, 1.0), empty)

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_recattend import replicas
 from keras_recattend.layers.gaussian import extract
 from keras_recattend.losses import patch_loss, soft_iou
 from keras_recattend.stages.canvases import distort, draw_covered, paint
@@ -32,7 +33,7 @@ class SegmentationStage(Objective):
             covered = draw_covered(
                 exists, self.stage.canvases, seeds[0], leave_one=True
             )
-            chance = tf.random.stateless_uniform(tf.shape(covered), seeds[1], 0.1, 1.0)
+            chance = replicas.uniform(tf.shape(covered), seeds[1], 0.1, 1.0)
             left = chance * (exists[:, tf.newaxis] - covered)
             index = tf.argmax(left, axis=-1, output_type=tf.int32)  # [B, K]
         else:
@@ -60,7 +61,7 @@ class SegmentationStage(Objective):
             training,
         )
         weight = of_target(exists)
-        total = tf.maximum(tf.reduce_sum(weight), 1.0)
+        total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
         iou = soft_iou(tf.round(tf.sigmoid(logits)), target)
         return (
             {"patch": tf.reduce_sum(weight * patch_loss(logits, target)) / total},
@@ -84,8 +85,8 @@ def jitter_boxes(center, size, amount, seed):
         amount: deviations of the centre (as share of the size) and of the log size.
     """
     seeds = split_seed(seed, 2)
-    shift = tf.random.stateless_normal(tf.shape(center), seeds[0]) * amount[0]
-    growth = tf.random.stateless_normal(tf.shape(size), seeds[1]) * amount[1]
+    shift = replicas.normal(tf.shape(center), seeds[0]) * amount[0]
+    growth = replicas.normal(tf.shape(size), seeds[1]) * amount[1]
     return center + shift * size, size * tf.exp(tf.clip_by_value(growth, -0.7, 0.7))
 
 

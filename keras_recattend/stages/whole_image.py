@@ -8,6 +8,7 @@ import typing
 
 import tensorflow as tf
 
+from keras_recattend import replicas
 from keras_recattend.layers.gaussian import extract
 from keras_recattend.losses import patch_loss, soft_iou, soft_iou_matrix
 from keras_recattend.stages.canvases import draw_covered, paint
@@ -34,7 +35,7 @@ class WholePatch(typing.NamedTuple):
 
     def terms(self):
         """Return (loss, IoU) on the patches, means over those that have a target."""
-        total = tf.maximum(tf.reduce_sum(self.exists), 1.0)
+        total = tf.maximum(replicas.total(tf.reduce_sum(self.exists)), 1.0)
         loss = self.exists * patch_loss(self.logits, self.target)
         iou = soft_iou(tf.round(tf.sigmoid(self.logits)), self.target)
         return tf.reduce_sum(loss) / total, tf.reduce_sum(self.exists * iou) / total
@@ -118,9 +119,9 @@ class WholeOwnCanvasesStage(OwnCanvasesStage):
         loss, iou = patch.terms()
         right = tf.equal(logit > 0, patch.exists > 0)
         return (
-            {"score": SCORE_WEIGHT * tf.reduce_mean(entropy), "patch": loss},
+            {"score": SCORE_WEIGHT * replicas.batch_mean(entropy), "patch": loss},
             {
-                "score_accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
+                "score_accuracy": replicas.batch_mean(tf.cast(right, tf.float32)),
                 "patch_iou": iou,
             },
         )
