@@ -7,6 +7,7 @@ from pathlib import Path
 import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from keras_recattend.ahead import WriteBehind, read_ahead
 from keras_recattend.coco import write_coco
 from keras_recattend.html_report import html_report
 from keras_recattend.image_files import ImageError, read_image
@@ -79,6 +80,7 @@ def predict_files(
 ):
     """Predict files into a prepared `PredictionFolder`.
 
+    Files are read ahead and results written behind in threads, while the network runs.
     Pictures whose results are there are skipped. Tables and report show all pictures
     that the folder has, whenever they were predicted, and this call's failures. They
     are written when interrupted, too.
@@ -120,9 +122,17 @@ def predict_files(
             logging_redirect_tqdm(),
             # disable=None: only where someone is watching.
             tqdm.tqdm(total=len(todo), unit="image", disable=None) as progress,
+            WriteBehind() as behind,
         ):
+
+            def write(batch, found):
+                for (file, name, about, image), one in zip(batch, found, strict=True):
+                    folder.write(file, name, image, one, overlay_size, about)
+                    outcome.predicted += 1
+
             for batch in _batches(todo, predictor.batch_size, outcome, progress):
-                _predict(predictor, folder, batch, overlay_size, outcome)
+                for part, found in _predict(predictor, batch, outcome):
+                    behind(write, part, found)
                 progress.update(len(batch))
     except KeyboardInterrupt:
         _write_summaries(folder, outcome, None, weights)
@@ -134,19 +144,21 @@ def predict_files(
 def _batches(todo, size, outcome, progress):
     """Yield lists of (file, name, about, image); those that fail go to `outcome`."""
     batch, pixels = [], 0
-    for file, name in todo:
-        try:
-            about = file.stat()  # before it is read: a change in between shows
-            image = read_image(file)
-        except ImageError as error:
-            outcome.fail(file, str(error))
+    ahead = read_ahead(
+        _read, todo, MOST_PIXELS_A_BATCH, lambda result: _pixels(result[1])
+    )
+    for (file, name), result, error in ahead:
+        if error is not None:
+            if isinstance(error, ImageError):
+                outcome.fail(file, str(error))
+            elif isinstance(error, OSError):
+                outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
+            else:
+                raise error
             progress.update(1)
             continue
-        except OSError as error:
-            outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
-            progress.update(1)
-            continue
-        own = image.shape[0] * image.shape[1]
+        about, image = result
+        own = _pixels(image)
         if batch and (len(batch) == size or pixels + own > MOST_PIXELS_A_BATCH):
             yield batch
             batch, pixels = [], 0
@@ -156,7 +168,18 @@ def _batches(todo, size, outcome, progress):
         yield batch
 
 
-def _predict(predictor, folder, batch, overlay_size, outcome):
+def _read(item):
+    file, _ = item
+    about = file.stat()  # before it is read: a change in between shows
+    return about, read_image(file)
+
+
+def _pixels(image):
+    return image.shape[0] * image.shape[1]
+
+
+def _predict(predictor, batch, outcome):
+    """Yield (part of the batch, its `Found`s): one part, if memory suffices."""
     try:
         found = predictor([image for *_, image in batch])
     except Exception as error:
@@ -164,7 +187,7 @@ def _predict(predictor, folder, batch, overlay_size, outcome):
             raise
         if len(batch) > 1:
             for one in batch:
-                _predict(predictor, folder, [one], overlay_size, outcome)
+                yield from _predict(predictor, [one], outcome)
         else:
             file, _, _, image = batch[0]
             outcome.fail(
@@ -173,9 +196,7 @@ def _predict(predictor, folder, batch, overlay_size, outcome):
                 "memory. Reduce it or cut it into parts.",
             )
         return
-    for (file, name, about, image), one in zip(batch, found, strict=True):
-        folder.write(file, name, image, one, overlay_size, about)
-        outcome.predicted += 1
+    yield batch, found
 
 
 def _out_of_memory(error):
