@@ -5,9 +5,9 @@ import tensorflow as tf
 from keras_recattend.losses import IOU_EPSILON
 
 __all__ = [
+    "box_edges",
     "box_iou",
     "corners",
-    "box_edges",
     "filled_boxes",
     "filled_iou",
     "label_boxes",

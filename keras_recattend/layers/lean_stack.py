@@ -2,10 +2,10 @@
 
 Of convolution, normalisation, ReLU and max pooling, TensorFlow's own gradient keeps
 each one's result for every step of the instance loop, and finds the greatest pixel of
-every pool again by a slow kernel. Here a layer keeps what its convolution gave (or, with
-`recompute`, nothing); the rest is computed again in the backward pass, where pooling
-and its gradient meet in one graph and take oneDNN's fast kernels. The numbers are
-those of the ordinary gradient, but for rounding.
+every pool again by a slow kernel. Here a layer keeps what its convolution gave (or,
+with `recompute`, nothing); the rest is computed again in the backward pass, where
+pooling and its gradient meet in one graph and take oneDNN's fast kernels. The numbers
+are those of the ordinary gradient, but for rounding.
 """
 
 import typing
@@ -89,6 +89,8 @@ class _Stack:
         return x, added, layers
 
     def run(self, *tensors):
+        # Tensors of this graph: the gradient of a loop cannot capture those outside.
+        self.fixed = tf.nest.map_structure(tf.identity, self.fixed)
         x, added, layers = self._unpack(tensors)
         source, maps, convolved, statistics, saved = x, [], [], [], []
         for i, (kernel, gamma, beta, bias) in enumerate(layers):
