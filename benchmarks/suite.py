@@ -16,6 +16,7 @@ def groups():
         "training": _training(),
         "inference": _inference(),
         "stages of cvppp": _stages(),
+        "a large batch": [Case("ours, batch 5", "train", batch=5, recompute=True)],
         "training against T": [
             Case(f"train, T = {t}", "train", timespan=t, recompute=True, objects=t - 1)
             for t in (6, 11, 21)
