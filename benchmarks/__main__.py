@@ -7,6 +7,9 @@
 Needs Linux. Every variant runs in a process of its own; those of a group take turns.
 """
 
+import subprocess
+import sys
+
 from benchmarks import suite, table
 from benchmarks.interleaved import measure
 from benchmarks.results import rows, save, summary
@@ -23,6 +26,16 @@ def parse(arguments=None):
     return parser.parse_args(arguments)
 
 
+def profile(variant):
+    """Return what `python -m benchmarks.profiling` prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.profiling", variant],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+
+
 def main():
     options = parse()
     cases = suite.quick_groups() if options.quick else suite.groups()
@@ -32,6 +45,8 @@ def main():
         groups[title] = rows(measure(group, repetitions))
         print(f"\n{title}\n\n{table.table(groups[title])}", flush=True)
     values = summary(groups, options.quick)
+    if not options.quick:
+        values["profiles"] = {name: profile(name) for name in ("plain", "ours")}
     print(f"\n{table.ratio_lines(values)}")
     if options.json:
         save(values, options.json)

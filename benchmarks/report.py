@@ -3,7 +3,8 @@
     python -m benchmarks --json benchmarks/results.json
     python -m benchmarks.report benchmarks/results.json
 
-README.md's part between the two markers is replaced; cost.png is drawn anew.
+If mask_rcnn.json lies beside this file (`benchmarks.mask_rcnn`), its table is there,
+too. README.md's part between the two markers is replaced; cost.png is drawn anew.
 """
 
 import json
@@ -63,6 +64,12 @@ def _tables(values):
     ]
     for title, rows in values["groups"].items():
         parts += [f"### {title[0].upper()}{title[1:]}", table(rows)]
+    for variant, text in values.get("profiles", {}).items():
+        parts += [f"### Top ten operations of a training step, {variant}", text.strip()]
+    if "mask_rcnn" in values:
+        found = values["mask_rcnn"]
+        versions = ", ".join(f"{n} {v}" for n, v in found["versions"].items())
+        parts += ["### Beside Mask R-CNN", f"{versions}.", table(found["rows"])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -96,6 +103,9 @@ def main():
     parser.add_argument("json", help="what `python -m benchmarks --json` saved")
     options = parser.parse_args()
     values = json.loads(Path(options.json).read_text())
+    mask_rcnn = FOLDER / "mask_rcnn.json"
+    if mask_rcnn.exists():
+        values["mask_rcnn"] = json.loads(mask_rcnn.read_text())
     readme = FOLDER / "README.md"
     readme.write_text(with_tables(readme.read_text(), values))
     plot(values, FOLDER / "cost.png")

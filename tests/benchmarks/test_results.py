@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import report, results, suite, table
 from benchmarks.case import Case, Result
-from benchmarks.profile import self_times
+from benchmarks.profiling import self_times
 from keras_recattend.errors import UserError
 
 

@@ -1,7 +1,7 @@
 """Print the operations that take most of a training step's time.
 
-    python -m benchmarks.profile plain
-    python -m benchmarks.profile ours
+    python -m benchmarks.profiling plain
+    python -m benchmarks.profiling ours
 
 By TensorFlow's profiler: one step of the paper's model, self time of all threads
 together, without waiting. `ParallelFor` is work that operations hand to other threads.
