@@ -16,7 +16,7 @@ from benchmarks.results import rows, save, summary
 from keras_recattend.errors import Parser, run_command
 
 # Repetitions of every case, not counting the first.
-REPETITIONS, QUICK_REPETITIONS = 7, 5
+REPETITIONS, QUICK_REPETITIONS = 7, 3
 
 
 def parse(arguments=None):
