@@ -11,7 +11,7 @@ class Case:
 
     Attributes:
         name: unique in a run.
-        kind: "train", "infer", "predict", "pipeline".
+        kind: "train", "infer", "predict", "files", "pipeline".
         variant: "ours", or "plain" (`benchmarks/plain.py`).
         preset: whose configuration.
         stage: for "train".

@@ -1,5 +1,6 @@
 """From a `Case` to a function that runs it once. Imported in a worker alone."""
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,8 @@ __all__ = ["CountingModel", "config_of", "subject"]
 
 # Images of the pipeline's data set, and batches of one repetition.
 PLANTS, BATCHES = 32, 25
+# Large files of one repetition.
+FILES = 8
 # Side of the pictures that are predicted, whatever the network's input.
 PICTURE = 448
 
@@ -70,6 +73,7 @@ def subject(case):
         "train": _training,
         "infer": _inference,
         "predict": _prediction,
+        "files": _files,
         "pipeline": _pipeline,
     }[case.kind](case)
 
@@ -123,6 +127,32 @@ def _prediction(case):
     images[:, :16, :16, 0] = round(2.55 * case.objects)
     images = list(images)
     return lambda: predictor(images), case.batch
+
+
+def _files(case):
+    """From JPEG files of 12 million pixels to the folder of results, as predict.py."""
+    from PIL import Image
+
+    from keras_recattend.input_files import source_of
+    from keras_recattend.predict_files import predict_files
+    from keras_recattend.prediction import Predictor
+    from keras_recattend.predictions import PredictionFolder
+
+    predictor = Predictor(CountingModel(config_of(case)), batch_size=case.batch)
+    folder = tempfile.TemporaryDirectory()
+    root, runs = Path(folder.name), itertools.count()
+    files = [root / f"{i}.jpg" for i in range(FILES)]
+    coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    coarse[:2, :2, 0] = round(2.55 * case.objects)
+    for file in files:
+        Image.fromarray(coarse).resize((4000, 3000)).save(file, quality=90)
+
+    def run():
+        out = PredictionFolder(folder.name + f"/out{next(runs)}")
+        out.prepare({"weights": "random"}, map(source_of, files), False)
+        predict_files(predictor, out, files)
+
+    return run, FILES
 
 
 def _pipeline(case):

@@ -94,6 +94,7 @@ def _predictions():
     return [
         Case("leaves, pictures", "predict", preset="leaves", batch=8),
         Case("cvppp, pictures", "predict", preset="cvppp", batch=8),
+        Case("leaves, files of 12 megapixels", "files", preset="leaves", batch=2),
     ]
 
 
