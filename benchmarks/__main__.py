@@ -1,6 +1,6 @@
 """Measure training, inference and pipeline.
 
-    python -m benchmarks                        everything, about 40 minutes on 2 cores
+    python -m benchmarks                        everything; give it the machine alone
     python -m benchmarks --quick                the three ratios, small, under 2 minutes
     python -m benchmarks --json FILE            save it, for `benchmarks.report`
 
