@@ -2,10 +2,14 @@
 
 import tensorflow as tf
 
+from keras_recattend.losses import IOU_EPSILON
+
 __all__ = [
+    "box_edges",
     "box_iou",
     "corners",
     "filled_boxes",
+    "filled_iou",
     "label_boxes",
     "mask_boxes",
     "pad_boxes",
@@ -108,13 +112,41 @@ def filled_boxes(top_left, bottom_right, exists, image_size):
         top_left, bottom_right: [..., 2].
         exists: [...], 0 for empty slots: their mask is empty.
     """
+    rows, columns = box_edges(top_left, bottom_right, exists, image_size)
+    return rows[..., :, tf.newaxis] * columns[..., tf.newaxis, :]
+
+
+def box_edges(top_left, bottom_right, exists, image_size):
+    """Return which rows and columns a box covers, 0 or 1: ([..., H], [..., W]).
+
+    Their outer product is `filled_boxes`, whose arguments these are.
+    """
     axes = []
     for axis in (0, 1):
         a = tf.range(image_size[axis], dtype=tf.float32)
         low, high = top_left[..., axis, tf.newaxis], bottom_right[..., axis, tf.newaxis]
         axes.append(tf.cast((a >= low) & (a <= high), tf.float32))
-    rows = axes[0] * tf.cast(exists, tf.float32)[..., tf.newaxis]
-    return rows[..., :, tf.newaxis] * axes[1][..., tf.newaxis, :]
+    return axes[0] * tf.cast(exists, tf.float32)[..., tf.newaxis], axes[1]
+
+
+def filled_iou(mask, edges):
+    """Return eq. 22 of a soft mask with filled boxes, through the boxes' edges.
+
+    `sum(mask box) = rows^T mask columns`: no box is drawn at the image's size.
+
+    Args:
+        mask: [B, H, W] in [0, 1]. edges: see `box_edges`, [B, T, H] and [B, T, W].
+
+    Returns:
+        [B, T].
+    """
+    rows, columns = edges
+    across = tf.matmul(mask, columns, transpose_b=True)  # [B, H, T]
+    intersection = tf.reduce_sum(tf.transpose(rows, [0, 2, 1]) * across, axis=1)
+    area = tf.reduce_sum(mask, axis=[1, 2])[:, tf.newaxis]
+    box_area = tf.reduce_sum(rows, axis=-1) * tf.reduce_sum(columns, axis=-1)
+    epsilon = IOU_EPSILON * float(mask.shape[1] * mask.shape[2])
+    return intersection / (area + box_area - intersection + epsilon)
 
 
 def corners(center, size):

@@ -155,6 +155,9 @@ class BoxNetwork:
             attention, a mean of places).
         whole_image: no boxes: every patch is the whole image, and controller and
             glimpses remain for the score's state (the ablation `no_box_net`).
+        recompute: run the controller's convolutions again in the backward pass instead
+            of keeping what they gave at every step: less memory, more time. Not with
+            `late_canvas`, whose steps keep little.
         variance: "size" (variance from the box size, CVPPP) or "predicted".
         patch_gamma, mask_gamma: log gamma as fixed number, or None = predicted.
     """
@@ -177,6 +180,7 @@ class BoxNetwork:
     attention_block: int = 1
     sharpness: float = 1.0
     whole_image: bool = False
+    recompute: bool = False
     variance: str = "size"
     patch_gamma: float | None = 0.0
     mask_gamma: float | None = 2.0
@@ -459,6 +463,12 @@ def _validate(config):
     _one_of("variance", network.variance, ["size", "predicted"])
     _one_of("filters", segmentation.filters, ["density", "normalized"])
     _one_of("output", segmentation.output, ["relu", "logits"])
+    if network.recompute and (network.late_canvas or config.normalization == "group"):
+        raise ConfigError(
+            "box_network.recompute needs late_canvas=False and no group normalisation, "
+            f"got late_canvas={network.late_canvas} and normalization="
+            f"{config.normalization!r}. Set recompute to False."
+        )
     for name, stage in config.stages.items():
         _one_of("stage", name, list(STAGES))
         _validate_stage(config, name, stage)

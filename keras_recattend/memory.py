@@ -9,7 +9,8 @@ __all__ = ["check_memory", "stage_bytes"]
 # Floats kept for the backward pass per pixel, image and step beside the controller's:
 # mask, canvas, filters' products, the truth. Measured on `cvppp` and `cvppp_paper`.
 OTHER_FLOATS = 45
-# Convolution, normalisation and ReLU each keep a layer's activations.
+# A layer's activations as convolution, normalisation and ReLU gave them. All are there
+# while a layer's gradient is computed; a step of the loop keeps the first alone.
 KEPT_PER_LAYER = 3
 # Without a loop: canvases, their noise, masks under the patches.
 CANVAS_FLOATS = 8
@@ -29,8 +30,8 @@ def stage_bytes(config, name):
         layers += depth / shrink
         shrink *= pool**2
     layers *= KEPT_PER_LAYER
-    # The controller's input is stacked anew at every step.
-    steps = layers + OTHER_FLOATS + config.extra_channels
+    kept = 0.0 if network.recompute else layers / KEPT_PER_LAYER
+    steps = kept + OTHER_FLOATS
     if network.late_canvas:
         # The trunk is kept once an image, not once a step.
         joint = KEPT_PER_LAYER * network.joint_layers * network.feature_depth / shrink

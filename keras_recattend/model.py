@@ -136,7 +136,11 @@ class RecurrentAttention(keras.Model):
             )
         else:
             self.controller = Controller(
-                network.depths, network.pools, name="controller", **common
+                network.depths,
+                network.pools,
+                recompute=network.recompute,
+                name="controller",
+                **common,
             )
         self.box_head = _box_head(config, self.grid)
         self.filters = GaussianFilters(
@@ -313,6 +317,9 @@ class RecurrentAttention(keras.Model):
     ):
         """Run the steps until every image's score has fallen below the threshold.
 
+        An image that has finished drops out of the batch: the cost grows with the
+        objects that are there.
+
         Args:
             image: float32 [B, H, W, 3]. extra: [B, H, W, E]; None = the
                 pre-processing network's maps, if there is one.
@@ -347,20 +354,36 @@ class RecurrentAttention(keras.Model):
                 shapes["heat"] = [self.grid[0] * self.grid[1]]
         arrays = _arrays(shapes, timespan, image.shape[0])
 
-        def more(t, canvas, active, blocked, arrays):
-            return (t < timespan) & tf.reduce_any(active)
+        # Of the images that are not finished; `index` says which of the batch they are.
+        state = {
+            "image": prepared.image,
+            "features": prepared.features,
+            "canvas": self.canvas.blank(batch, self.config.image_size),
+            "blocked": tf.zeros([batch, self.grid[0] * self.grid[1]]),
+        }
+        if extra is not None:
+            state["extra"] = prepared.extra
 
-        def body(t, canvas, active, blocked, arrays):
-            box, segment, score = self.find(
-                prepared, canvas, step=t, blocked=blocked, inference=settings
+        def more(t, index, state, arrays):
+            return (t < timespan) & (tf.size(index) > 0)
+
+        def body(t, index, state, arrays):
+            here = prepared._replace(
+                image=state["image"],
+                extra=state.get("extra"),
+                features=state["features"],
             )
+            canvas, blocked = state["canvas"], state["blocked"]
+            box, segment, score = self.find(
+                here, canvas, step=t, blocked=blocked, inference=settings
+            )
+            active = tf.ones_like(score, tf.bool)
             if stop:
-                active &= score >= settings.score_threshold
+                active = score >= settings.score_threshold
             on = tf.cast(active, tf.float32)
             mask = segment.mask * on[:, tf.newaxis, tf.newaxis]
             if settings.inhibition:
                 blocked = self._inhibit(blocked, box, canvas, segment)
-            canvas = self.canvas(canvas, mask)
             low, high = boxes.corners(segment.center, segment.size)
             values = {
                 "scores": score * on,
@@ -371,18 +394,26 @@ class RecurrentAttention(keras.Model):
             }
             if box.heat is not None:
                 values["heat"] = tf.sigmoid(box.heat) * on[:, tf.newaxis]
-            arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
-            return t + 1, canvas, active, blocked, arrays
+            arrays = {
+                name: a.write(t, _spread(values[name], index, batch))
+                for name, a in arrays.items()
+            }
+            state = state | {"canvas": self.canvas(canvas, mask), "blocked": blocked}
+            if stop:
+                index, state = _still(active, index, state)
+            return t + 1, index, state, arrays
 
-        steps, canvas, _, _, arrays = tf.while_loop(
+        steps, _, _, arrays = tf.while_loop(
             more,
             body,
-            (
-                tf.constant(0),
-                self.canvas.blank(batch, self.config.image_size),
-                tf.ones([batch], tf.bool),
-                tf.zeros([batch, self.grid[0] * self.grid[1]]),
-                arrays,
+            (tf.constant(0), tf.range(batch), state, arrays),
+            shape_invariants=(
+                tf.TensorShape([]),
+                tf.TensorShape([None]),
+                tf.nest.map_structure(
+                    lambda x: tf.TensorShape([None, *x.shape[1:]]), state
+                ),
+                tf.nest.map_structure(lambda _: None, arrays),
             ),
         )
         outputs = {name: time_second(a.stack()) for name, a in arrays.items()}
@@ -391,7 +422,7 @@ class RecurrentAttention(keras.Model):
         )
         outputs["steps"] = tf.fill([batch], steps)
         if with_masks:
-            outputs["canvas"] = canvas
+            outputs["canvas"] = tf.reduce_max(outputs["masks"], axis=1)
         if maps is not None:
             outputs["foreground"] = maps.foreground
             if maps.semantic is not None:
@@ -673,6 +704,22 @@ def _check_images(image, size):
             f"Images should have shape [batch, {size[0]}, {size[1]}, 3] "
             f"(the config's image_size), got {tuple(shape)}."
         )
+
+
+def _spread(values, index, batch):
+    """Values of some images of a batch at their places, zeros at the others'."""
+    shape = tf.concat([[batch], tf.shape(values)[1:]], axis=0)
+    return tf.scatter_nd(index[:, tf.newaxis], values, shape)
+
+
+def _still(active, index, state):
+    """Drop the images that have finished from `index` and `state`."""
+
+    def drop():
+        kept = tf.where(active)[:, 0]
+        return tf.nest.map_structure(lambda x: tf.gather(x, kept), (index, state))
+
+    return tf.cond(tf.reduce_all(active), lambda: (index, state), drop)
 
 
 def _arrays(shapes, timespan, batch):

@@ -7,6 +7,7 @@ from pathlib import Path
 import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from keras_recattend.ahead import WriteBehind, read_ahead
 from keras_recattend.coco import write_coco
 from keras_recattend.html_report import html_report
 from keras_recattend.image_files import ImageError, read_image
@@ -83,6 +84,7 @@ def predict_files(
 ):
     """Predict files into a prepared `PredictionFolder`.
 
+    Files are read ahead and results written behind in threads, while the network runs.
     Pictures whose results are there are skipped. Tables and report show all pictures
     that the folder has, whenever they were predicted, and this call's failures. They
     are written when interrupted, too.
@@ -131,13 +133,30 @@ def predict_files(
             tqdm.tqdm(
                 total=len(todo) + len(unexplained), unit="image", disable=None
             ) as progress,
+            WriteBehind() as behind,
         ):
+
+            def write(batch, results):
+                for (file, name, about, image), one in zip(batch, results, strict=True):
+                    found = one.found if explain else one
+                    folder.write(file, name, image, found, overlay_size, about)
+                    if explain:
+                        folder.write_explanation(name, one)
+                    outcome.predicted += 1
+
+            def write_explanation(batch, explanations):
+                for (_, name, *_), one in zip(batch, explanations, strict=True):
+                    folder.write_explanation(name, one)
+                    outcome.explained += 1
+
             for batch in _batches(todo, predictor.batch_size, outcome, progress):
-                _predict(predictor, folder, batch, overlay_size, outcome, explain)
+                for part, results in _run(explain or predictor, batch, outcome):
+                    behind(write, part, results)
                 progress.update(len(batch))
             # Label maps, which may be corrected ones, stay as they are.
             for batch in _batches(unexplained, 1, outcome, progress):
-                outcome.explained += _explain(folder, batch, outcome, explain)
+                for part, explanations in _run(explain, batch, outcome):
+                    behind(write_explanation, part, explanations)
                 progress.update(1)
     except KeyboardInterrupt:
         _write_summaries(folder, outcome, None, weights)
@@ -149,19 +168,21 @@ def predict_files(
 def _batches(todo, size, outcome, progress):
     """Yield lists of (file, name, about, image); those that fail go to `outcome`."""
     batch, pixels = [], 0
-    for file, name in todo:
-        try:
-            about = file.stat()  # before it is read: a change in between shows
-            image = read_image(file)
-        except ImageError as error:
-            outcome.fail(file, str(error))
+    ahead = read_ahead(
+        _read, todo, MOST_PIXELS_A_BATCH, lambda result: _pixels(result[1])
+    )
+    for (file, name), result, error in ahead:
+        if error is not None:
+            if isinstance(error, ImageError):
+                outcome.fail(file, str(error))
+            elif isinstance(error, OSError):
+                outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
+            else:
+                raise error
             progress.update(1)
             continue
-        except OSError as error:
-            outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
-            progress.update(1)
-            continue
-        own = image.shape[0] * image.shape[1]
+        about, image = result
+        own = _pixels(image)
         if batch and (len(batch) == size or pixels + own > MOST_PIXELS_A_BATCH):
             yield batch
             batch, pixels = [], 0
@@ -171,46 +192,38 @@ def _batches(todo, size, outcome, progress):
         yield batch
 
 
-def _predict(predictor, folder, batch, overlay_size, outcome, explain=None):
-    results = _run(explain or predictor, batch, outcome)
-    if results is None:
-        for one in batch if len(batch) > 1 else ():
-            _predict(predictor, folder, [one], overlay_size, outcome, explain)
-        return
-    for (file, name, about, image), one in zip(batch, results, strict=True):
-        found = one.found if explain else one
-        folder.write(file, name, image, found, overlay_size, about)
-        if explain:
-            folder.write_explanation(name, one)
-        outcome.predicted += 1
+def _read(item):
+    file, _ = item
+    about = file.stat()  # before it is read: a change in between shows
+    return about, read_image(file)
 
 
-def _explain(folder, batch, outcome, explain):
-    """Write the explanation of the one picture of a batch; return their number."""
-    explanations = _run(explain, batch, outcome) or ()
-    for explanation in explanations:
-        folder.write_explanation(batch[0][1], explanation)
-    return len(explanations)
+def _pixels(image):
+    return image.shape[0] * image.shape[1]
 
 
 def _run(function, batch, outcome):
-    """Call a function of images; None where they do not fit into memory together.
+    """Yield (part of the batch, results of its images): one part, if memory suffices.
 
     One picture alone that does not fit has failed.
     """
     try:
-        return function([image for *_, image in batch])
+        results = function([image for *_, image in batch])
     except Exception as error:
         if not _out_of_memory(error):
             raise
-    if len(batch) == 1:
-        file, _, _, image = batch[0]
-        outcome.fail(
-            file,
-            f"{file} ({image.shape[1]} x {image.shape[0]}) does not fit into memory. "
-            "Reduce it or cut it into parts.",
-        )
-    return None
+        if len(batch) > 1:
+            for one in batch:
+                yield from _run(function, [one], outcome)
+        else:
+            file, _, _, image = batch[0]
+            outcome.fail(
+                file,
+                f"{file} ({image.shape[1]} x {image.shape[0]}) does not fit into "
+                "memory. Reduce it or cut it into parts.",
+            )
+        return
+    yield batch, results
 
 
 def _out_of_memory(error):

@@ -298,6 +298,7 @@ def settings_of(config, weights_file, weights, overlay_size):
     inference = network.pop("inference")
     # How it was trained shows in the weights alone.
     del network["stages"]
+    del network["box_network"]["recompute"]
     return {
         "weights": str(weights),
         "weights_sha256": hashlib.sha256(Path(weights_file).read_bytes()).hexdigest(),

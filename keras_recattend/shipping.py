@@ -32,6 +32,7 @@ KEPT_OPTIONS = (
     "fold",
     "seed",
     "minutes",
+    "precision",
     "max_steps",
 )
 FILES = ("best.weights.h5", "metrics.json", "images.csv")

@@ -25,17 +25,21 @@ def unroll(
     """Run all T steps as training does; see `RecurrentAttention.unroll`."""
     timespan = model.config.timespan
     image_size = model.config.image_size
-    batch = prepared.image.shape[0] or tf.shape(prepared.image)[0]
+    given, batch = prepared, prepared.image.shape[0] or tf.shape(prepared.image)[0]
     compare = _comparison(model, truth)
     cut = cut or truth
     use_box, use_mask = switches
     arrays = {name: tf.TensorArray(tf.float32, timespan) for name in collect}
 
-    def segment_step(t, canvas, box, greedy):
+    def segment_step(prepared, t, canvas, box, greedy):
         center, size = _mixed_box(model, box, cut, greedy, use_box[:, t])
         return _segment_refined(model, prepared, canvas, box, center, size, t, training)
 
     def body(t, canvas, arrays):
+        # The loop's gradient would otherwise carry one for each of these through all
+        # steps, though nothing asks for it: what is written passes none (eq. 1).
+        canvas = tf.stop_gradient(canvas)
+        prepared = _without_gradient(given)
         box = model.look(prepared, canvas, step=t, training=training)
         segment = None
         if model.config.box_network.whole_image:
@@ -51,7 +55,7 @@ def unroll(
             true_mask = noisy(true_mask, noise_seed + tf.stack([0, t]))
         written, score_features = true_mask, None
         if segment_objects:
-            segment = segment or segment_step(t, canvas, box, greedy)
+            segment = segment or segment_step(prepared, t, canvas, box, greedy)
             show_truth = use_mask[:, t, tf.newaxis, tf.newaxis]
             written = show_truth * true_mask + (1.0 - show_truth) * segment.mask
             score_features = segment.features
@@ -69,6 +73,18 @@ def unroll(
         maximum_iterations=timespan,
     )
     return {name: time_second(a.stack()) for name, a in arrays.items()}
+
+
+def _without_gradient(prepared):
+    """The same, the images stopped inside the loop; the features carry a gradient."""
+    return prepared._replace(
+        image=tf.stop_gradient(prepared.image),
+        extra=None if prepared.extra is None else tf.stop_gradient(prepared.extra),
+    )
+
+
+def _constant(pair):
+    return tuple(tf.stop_gradient(values) for values in pair)
 
 
 def time_second(stacked):
@@ -100,18 +116,20 @@ def _comparison(model, truth):
         def overlap(box):
             own = boxes.soft_windows(box.center, box.size, image_size)
             own = tuple(axis[:, tf.newaxis] for axis in own)
-            return {"box_iou": boxes.window_iou(own, windows)}
+            return {"box_iou": boxes.window_iou(own, _constant(windows))}
 
     else:
-        fills = boxes.filled_boxes(
+        edges = boxes.box_edges(
             truth.top_left, truth.bottom_right, truth.exists, image_size
         )
 
         def overlap(box):
             filters, _ = model.filters(box.center, box.size, box.log_variance)
             mask = box_mask(*filters, box.log_gamma_box)
-            iou = soft_iou_matrix(mask[:, tf.newaxis], fills)[:, 0]
-            return {"box_iou": iou, "box_masks": mask}
+            return {
+                "box_iou": boxes.filled_iou(mask, _constant(edges)),
+                "box_masks": mask,
+            }
 
     def compare(box, segment):
         values = overlap(box)
@@ -133,8 +151,8 @@ def _corner_iou(predicted, truth):
 def _mixed_box(model, box, truth, greedy, use_truth):
     """The (center, size) to cut: the prediction, or the matched truth by the switch."""
     use_truth = use_truth[:, tf.newaxis]
-    center = tf.einsum("bt,btc->bc", greedy, truth.center)
-    size = tf.einsum("bt,btc->bc", greedy, truth.size)
+    center = tf.stop_gradient(tf.einsum("bt,btc->bc", greedy, truth.center))
+    size = tf.stop_gradient(tf.einsum("bt,btc->bc", greedy, truth.size))
     mixed = box._replace(
         center=use_truth * center + (1.0 - use_truth) * box.center,
         size=use_truth * size + (1.0 - use_truth) * box.size,

@@ -201,3 +201,21 @@ def test_gradient_of_window_iou():
         assert gradients[k] == pytest.approx(
             difference / (2 * step), rel=2e-3, abs=1e-5
         )
+
+
+def test_iou_with_filled_boxes_equals_that_of_full_masks(random):
+    mask = random.uniform(size=(2, 12, 9)).astype(np.float32)
+    low = tf.constant([[[1.0, 2.0], [0.0, 0.0], [3.5, 4.5]]] * 2)
+    high = tf.constant([[[5.0, 6.0], [20.0, 20.0], [3.6, 4.6]]] * 2)
+    exists = tf.constant([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+    edges = boxes.box_edges(low, high, exists, (12, 9))
+    fills = boxes.filled_boxes(low, high, exists, (12, 9)).numpy()
+    assert fills[0, 1].all()
+    assert not fills[1, 1].any()
+    assert not fills[0, 2].any()  # between pixels
+    got = boxes.filled_iou(tf.constant(mask), edges)
+    for b in range(2):
+        for t in range(3):
+            product = mask[b] * fills[b, t]
+            expected = product.sum() / (mask[b] + fills[b, t] - product + 1e-5).sum()
+            np.testing.assert_allclose(got[b, t], expected, rtol=1e-5)

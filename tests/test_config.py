@@ -129,3 +129,10 @@ def test_a_stage_needs_something_to_do(option):
     stage = Stage(**({"steps": 5} | {option: 0}))
     with pytest.raises(ConfigError, match=f"stages.segmentation.{option} must be 1"):
         heat_config(stages={"segmentation": stage})
+
+
+@pytest.mark.parametrize("changes", [{"late_canvas": True}, {}])
+def test_recompute_where_nothing_can_be_recomputed_is_refused(changes):
+    base = heat_config() if changes else paper_config(normalization="group")
+    with pytest.raises(ConfigError, match="recompute"):
+        base.replace(box_network={"recompute": True})

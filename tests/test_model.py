@@ -125,6 +125,27 @@ def test_stopping_gives_the_full_loops_masks_up_to_the_stop(tiny):
     assert out["masks"].shape[1] == model.config.timespan
 
 
+def test_finished_images_leave_the_batch(tiny, monkeypatch):
+    """Each step computes the images that go on, and no others."""
+    model, image, extra = tiny
+    scores = model.infer(image, extra, stop=False)["scores"].numpy()
+    threshold = differing_threshold(scores)
+    set_threshold(model, threshold)
+    stops = stop_steps(scores, threshold)
+    sizes, find = [], model.find
+
+    def counted(prepared, canvas, **options):
+        sizes.append(len(canvas))
+        return find(prepared, canvas, **options)
+
+    monkeypatch.setattr(model, "find", counted)
+    model.infer(image, extra)
+    steps = min(max(stops) + 1, model.config.timespan)
+    # An image is asked until the step that says it is the end.
+    assert sizes == [sum(stop >= t for stop in stops) for t in range(steps)]
+    assert sizes[-1] < len(image)
+
+
 def test_an_image_alone_gives_what_it_gives_in_a_batch(tiny):
     model, image, extra = tiny
     set_threshold(

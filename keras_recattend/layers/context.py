@@ -89,11 +89,11 @@ class Context(keras.layers.Layer):
         maps = []
         for stack in self.down:
             x = tf.nn.max_pool2d(x, 2, 2, "SAME")
-            x = stack(x, step=step, training=training)[-1]
+            x = stack(x, step=step, training=training, every=False)[-1]
             maps.append(x)
         for i in reversed(range(len(self.merge))):
             joined = tf.concat([maps[i], tf.nn.relu(self._raise(i + 1, x))], axis=-1)
-            x = self.merge[i](joined, step=step, training=training)[-1]
+            x = self.merge[i](joined, step=step, training=training, every=False)[-1]
         return self._raise(0, x)
 
     def _raise(self, level, x):

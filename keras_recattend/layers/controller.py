@@ -20,13 +20,25 @@ __all__ = ["Controller", "LateCanvasController"]
 class Controller(keras.layers.Layer):
     """The paper's controller: a CNN over [image, canvas, extra], anew at every step.
 
-    `prepare` does what is needed once an image (here nothing); `call` the rest.
+    `prepare` does what is needed once an image: the first convolution is linear, so
+    what image and extra channels give to it is the same at every step. `call` does the
+    rest.
 
     Args:
-        depths, pools, normalization, steps, initializer: see `ConvolutionStack`.
+        depths, pools, normalization, steps, initializer, recompute: see
+            `ConvolutionStack`.
     """
 
-    def __init__(self, depths, pools, normalization, steps, initializer, **kwargs):
+    def __init__(
+        self,
+        depths,
+        pools,
+        normalization,
+        steps,
+        initializer,
+        recompute=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.stack = ConvolutionStack(
             depths,
@@ -34,6 +46,7 @@ class Controller(keras.layers.Layer):
             normalization,
             steps,
             initializer,
+            recompute,
             dtype=self.dtype_policy,
             name="stack",
         )
@@ -41,11 +54,12 @@ class Controller(keras.layers.Layer):
 
     def build(self, image_shape, extra_channels=0):
         batch, height, width, channels = image_shape
+        self.image_channels = channels
         self.stack.build((batch, height, width, channels + 1 + extra_channels))
 
     def prepare(self, image, extra=None, training=False):
-        """Return what `call` needs of the image [B, H, W, 3] and extra channels."""
-        return (image,) if extra is None else (image, extra)
+        """Return the image's part of the first convolution, [B, H, W, L]."""
+        return (self.stack.image_part(*([image] if extra is None else [image, extra])),)
 
     def call(self, prepared, canvas, step=0, training=False, pools=None):
         """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W].
@@ -53,12 +67,20 @@ class Controller(keras.layers.Layer):
         Args:
             pools: pooling factors in place of the layer's own, or None.
         """
-        stacked = self.canvas.stack(prepared[0], canvas, *prepared[1:])
-        return self.stack(stacked, step=step, training=training, pools=pools)[-1]
+        return self.stack(
+            canvas[..., tf.newaxis],
+            step=step,
+            training=training,
+            pools=pools,
+            image_part=prepared[0],
+            canvas_place=self.image_channels,
+            every=False,
+        )[-1]
 
     def get_config(self):
         stack = self.stack.get_config()
         names = ["depths", "pools", "normalization", "steps", "initializer"]
+        names.append("recompute")
         return super().get_config() | {name: stack[name] for name in names}
 
 
@@ -179,7 +201,8 @@ class LateCanvasController(keras.layers.Layer):
         """Return the image's half of the first joint convolution, [B, H', W', L]."""
         x = image if extra is None else tf.concat([image, extra], axis=-1)
         x = tf.cast(x, self.compute_dtype)
-        x = self.trunk(_fold(x, self.space_to_depth), training=training)[-1]
+        x = _fold(x, self.space_to_depth)
+        x = self.trunk(x, training=training, every=False)[-1]
         if self.context_depths:
             wide = self.context(x, training=training)
             x = tf.concat([x, tf.nn.relu(wide)], axis=-1)
@@ -196,7 +219,7 @@ class LateCanvasController(keras.layers.Layer):
         x = tf.nn.relu(x)
         if self.joint_context_depths:
             x += self.joint_context(x, step=step, training=training)
-        return self.joint(x, step=step, training=training)[-1]
+        return self.joint(x, step=step, training=training, every=False)[-1]
 
     def get_config(self):
         return super().get_config() | {

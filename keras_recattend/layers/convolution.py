@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_recattend.layers.lean_stack import LayerWeights, lean_stack
+
 __all__ = ["ConvolutionStack", "Normalization", "TransposedStack", "kernel_initializer"]
 
 # Epsilon and decay of the authors' batch normalisation (spec, section 4).
@@ -73,28 +75,42 @@ class Normalization(keras.layers.Layer):
         """Normalise `x` [B, H, W, C] with the parameters of time step `step`."""
         if self.kind == "group":
             return self.group(x)
+        gamma, beta, mean, variance = self.at_step(step)
+        if not training:
+            return _fused(x, gamma, beta, mean, variance)
+        y, mean, variance = _fused_training(x, gamma, beta)
+        self.move(mean, variance, step)
+        return y
+
+    def _row(self, step):
+        """The step as a one-hot row [1, T]."""
+        index = tf.minimum(tf.cast(step, tf.int32), self.steps - 1)
+        return tf.one_hot(index, self.steps, dtype=tf.float32)[tf.newaxis]
+
+    def at_step(self, step):
+        """Return gamma, beta, moving mean and variance of a step, float32 [C] each."""
         # A product with a one-hot row instead of a gather: its gradient is dense, as
         # the gradient of the instance loop needs.
-        index = tf.minimum(tf.cast(step, tf.int32), self.steps - 1)
-        row = tf.one_hot(index, self.steps, dtype=tf.float32)[tf.newaxis]  # [1, T]
-
-        def at_step(weights):
-            return tf.matmul(row, tf.cast(weights, tf.float32))[0]
-
-        gamma, beta = at_step(self.gamma), at_step(self.beta)
-        if not training:
-            return _fused(
-                x, gamma, beta, at_step(self.moving_mean), at_step(self.moving_variance)
+        row = self._row(step)
+        return tuple(
+            tf.matmul(row, tf.cast(weights, tf.float32))[0]
+            for weights in (
+                self.gamma,
+                self.beta,
+                self.moving_mean,
+                self.moving_variance,
             )
-        y, mean, variance = _fused_training(x, gamma, beta)
-        share = (1.0 - MOMENTUM) * row[0][:, tf.newaxis]  # [T, 1]
+        )
+
+    def move(self, mean, variance, step):
+        """Move the statistics of a step towards those of a batch, [C] each."""
+        share = (1.0 - MOMENTUM) * self._row(step)[0][:, tf.newaxis]  # [T, 1]
         for moving, batch in [
             (self.moving_mean, mean),
             (self.moving_variance, variance),
         ]:
             current = tf.convert_to_tensor(moving)
             moving.assign(current + share * (batch - current))
-        return y
 
     def get_config(self):
         return super().get_config() | {"kind": self.kind, "steps": self.steps}
@@ -140,6 +156,9 @@ class ConvolutionStack(keras.layers.Layer):
         pools: max-pooling factor after each (1 = none).
         normalization, steps: see `Normalization`.
         initializer: "he" or "small".
+        recompute: keep the stack's input alone for the backward pass, and run the
+            convolutions again there: a third more time, next to no memory. Not for
+            group normalisation.
     """
 
     def __init__(
@@ -149,6 +168,7 @@ class ConvolutionStack(keras.layers.Layer):
         normalization="batch",
         steps=1,
         initializer="he",
+        recompute=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -157,6 +177,7 @@ class ConvolutionStack(keras.layers.Layer):
         self.normalization = normalization
         self.steps = steps
         self.initializer = initializer
+        self.recompute = recompute
         self.convolutions = [
             keras.layers.Conv2D(
                 depth,
@@ -185,18 +206,72 @@ class ConvolutionStack(keras.layers.Layer):
             shape = (*shape[:-1], convolution.filters)
             normalization.build(shape)
 
-    def call(self, x, step=0, training=False, pools=None):
+    def call(
+        self,
+        x,
+        step=0,
+        training=False,
+        pools=None,
+        image_part=None,
+        canvas_place=0,
+        every=True,
+    ):
         """Return the list of all layers' maps (after pooling), first layer first.
 
         Args:
             pools: factors in place of the layer's own, or None.
+            image_part: what `image_part` returned; x is then the canvas alone, and
+                `canvas_place` its number among the first kernel's channels.
+            every: False = the list has the last map alone, which spares memory.
         """
+        pools = pools or self.pools
+        kernels = [tf.cast(c.kernel, self.compute_dtype) for c in self.convolutions]
+        biases = [tf.cast(c.bias, self.compute_dtype) for c in self.convolutions]
+        if image_part is not None:
+            kernels[0] = kernels[0][:, :, canvas_place : canvas_place + 1]
+            biases[0] = None
+        x = tf.cast(x, self.compute_dtype)
+        if self.normalization == "group":
+            return self._grouped(x, kernels, biases, pools, image_part)
+        layers = [
+            LayerWeights(kernel, bias, *normalization.at_step(step))
+            for kernel, bias, normalization in zip(
+                kernels, biases, self.normalizations, strict=True
+            )
+        ]
+        maps, statistics = lean_stack(
+            x, layers, pools, EPSILON, training, image_part, every, self.recompute
+        )
+        if training:
+            for normalization, own in zip(self.normalizations, statistics, strict=True):
+                normalization.move(*own, step)
+        return maps
+
+    def image_part(self, *images):
+        """Return what images [B, H, W, ...] give to the first convolution.
+
+        It is linear: with the canvas' part added, it is the convolution over image,
+        canvas and extra channels. The bias is in it.
+
+        Args:
+            images: what lies before the canvas among the channels, and what behind.
+        """
+        first, place = self.convolutions[0], images[0].shape[-1]
+        # Outside of the layer's own call: Keras casts nothing.
+        kernel = tf.cast(first.kernel, self.compute_dtype)
+        bias = tf.cast(first.bias, self.compute_dtype)
+        kernel = tf.concat([kernel[:, :, :place], kernel[:, :, place + 1 :]], axis=2)
+        stacked = tf.concat(images, axis=-1) if len(images) > 1 else images[0]
+        stacked = tf.cast(stacked, self.compute_dtype)
+        return tf.nn.bias_add(tf.nn.conv2d(stacked, kernel, 1, "SAME"), bias)
+
+    def _grouped(self, x, kernels, biases, pools, image_part):
         maps = []
-        for convolution, normalization, pool in zip(
-            self.convolutions, self.normalizations, pools or self.pools, strict=True
-        ):
-            x = normalization(convolution(x), step=step, training=training)
-            x = tf.nn.relu(x)
+        layers = zip(kernels, biases, self.normalizations, pools, strict=True)
+        for kernel, bias, normalization, pool in layers:
+            x = tf.nn.conv2d(x, kernel, 1, "SAME")
+            x = x + (image_part if bias is None else bias)
+            x = tf.nn.relu(normalization(x))
             if pool > 1:
                 x = tf.nn.max_pool2d(x, pool, pool, "SAME")
             maps.append(x)
@@ -209,6 +284,7 @@ class ConvolutionStack(keras.layers.Layer):
             "normalization": self.normalization,
             "steps": self.steps,
             "initializer": self.initializer,
+            "recompute": self.recompute,
         }
 
 

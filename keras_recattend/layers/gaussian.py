@@ -66,7 +66,8 @@ def density_filters(center, size, log_variance, pixels, length):
     variance = tf.exp(log_variance)[..., tf.newaxis, tf.newaxis]
     distance = _distance(means, pixels)
     scale = tf.math.rsqrt(2.0 * math.pi * variance)
-    return tf.exp(-tf.square(distance) / (2.0 * variance)) * scale
+    # One division a box, not one a pixel and cell (and two in the gradient).
+    return tf.exp(tf.square(distance) * (-0.5 / variance)) * scale
 
 
 def normalized_filters(center, size, pixels, length):

@@ -80,7 +80,9 @@ class SegmentationNetwork(keras.layers.Layer):
         self.transposed.build(maps, patch_shape)
 
     def call(self, patch, step=0, training=False):
-        maps = self.cnn(patch, step=step, training=training)
+        maps = self.cnn(
+            patch, step=step, training=training, every=bool(self.transposed.skips)
+        )
         heat = self.transposed(maps, patch, step=step, training=training)[-1]
         return PatchSegmentation(tf.cast(heat[..., 0], tf.float32), maps[-1])
 

@@ -18,7 +18,8 @@ def test_controller_is_its_stack_over_image_canvas_extra(random):
     canvas = tf.constant(random.uniform(size=(2, *SIZE)).astype(np.float32))
     u = controller(controller.prepare(image, extra), canvas)
     stacked = np.concatenate([image, canvas[..., np.newaxis], extra], axis=-1)
-    np.testing.assert_array_equal(u, controller.stack(tf.constant(stacked))[-1])
+    expected = controller.stack(tf.constant(stacked))[-1]
+    np.testing.assert_allclose(u, expected, rtol=1e-5, atol=1e-6)
     assert u.shape == (2, 4, 6, 4)
 
 

@@ -1,0 +1,105 @@
+"""Which cases make up the benchmark, in groups that are measured side by side."""
+
+import dataclasses
+
+from benchmarks.case import Case
+
+__all__ = ["groups", "quick_groups"]
+
+# What `--quick` shrinks. The image keeps its size: of a small one, most of the time
+# would go into starting operations.
+QUICK_TRAINING = {"timespan": 11}
+
+
+def groups():
+    """Return {title: [Case]}: all of the benchmark."""
+    return {
+        "training": _training(),
+        "inference": _inference(),
+        "stages of cvppp": _stages(),
+        "a large batch": [Case("ours, batch 5", "train", batch=5, recompute=True)],
+        "training against T": [
+            Case(f"train, T = {t}", "train", timespan=t, recompute=True, objects=t - 1)
+            for t in (6, 11, 21)
+        ],
+        "training against resolution": [
+            Case(f"train, {s} x {s}", "train", size=s, timespan=11, recompute=True)
+            for s in (96, 160, 224, 320)
+        ],
+        "training against batch": [
+            Case(f"train, batch {b}", "train", batch=b, timespan=11, recompute=True)
+            for b in (1, 2, 4, 8)
+        ],
+        "inference against objects": [
+            Case(f"infer, {n} objects", "infer", objects=n, batch=4)
+            for n in (0, 5, 10, 15, 20)
+        ],
+        "cvppp inference against objects": [
+            Case(f"cvppp, {n} objects", "infer", preset="cvppp", objects=n, batch=4)
+            for n in (0, 5, 10, 15, 20)
+        ],
+        "predictions": _predictions(),
+        "pipeline": _pipeline(),
+    }
+
+
+def quick_groups():
+    """Return the same questions with less of everything: under two minutes."""
+    chosen = ("plain", "ours")
+    return {
+        title: [
+            dataclasses.replace(case, **changes)
+            for case in cases
+            if case.name in chosen
+        ]
+        for title, cases, changes in (
+            ("training", _training(), QUICK_TRAINING),
+            ("inference", _inference(), {}),
+        )
+    }
+
+
+def _training():
+    return [
+        Case("plain", "train", "plain", onednn=False),
+        Case("plain, oneDNN", "train", "plain"),
+        Case("ours", "train", recompute=True),
+        Case("ours, kept", "train"),
+    ]
+
+
+def _inference():
+    return [
+        Case("plain", "infer", "plain", onednn=False),
+        Case("plain, oneDNN", "infer", "plain"),
+        Case("ours", "infer"),
+        Case("ours, all steps", "infer", objects=21),
+        Case("cvppp", "infer", preset="cvppp"),
+    ]
+
+
+def _stages():
+    return [
+        Case(name, "train", preset="cvppp", stage=name, batch=batch)
+        for name, batch in (
+            ("box", 8),
+            ("segmentation", 8),
+            ("own_canvases", 8),
+            ("joint", 2),
+        )
+    ]
+
+
+def _predictions():
+    return [
+        Case("leaves, pictures", "predict", preset="leaves", batch=8),
+        Case("cvppp, pictures", "predict", preset="cvppp", batch=8),
+        Case("leaves, files of 12 megapixels", "files", preset="leaves", batch=2),
+    ]
+
+
+def _pipeline():
+    return [
+        Case("cvppp pipeline", "pipeline", preset="cvppp", batch=8),
+        Case("cvppp_paper pipeline", "pipeline", batch=4),
+    ]
