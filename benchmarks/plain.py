@@ -10,7 +10,8 @@ rounding (`tests/benchmarks/test_plain.py`).
 import keras
 import tensorflow as tf
 
-from keras_recattend.layers.convolution import EPSILON, MOMENTUM, kernel_initializer
+from keras_recattend.layers.convolution import MOMENTUM, kernel_initializer
+from keras_recattend.layers.fused_normalization import EPSILON
 from keras_recattend.layers.gaussian import BETA, filter_means
 from keras_recattend.losses import IOU_EPSILON, matched_iou_loss, monotonic_score_loss
 from keras_recattend.matching import greedy_match, hungarian_match

@@ -3,12 +3,16 @@
 import keras
 import tensorflow as tf
 
+from keras_recattend.layers.fused_normalization import (
+    EPSILON,
+    normalize,
+    normalize_by_batch,
+)
 from keras_recattend.layers.lean_stack import LayerWeights, lean_stack
 
 __all__ = ["ConvolutionStack", "Normalization", "TransposedStack", "kernel_initializer"]
 
-# Epsilon and decay of the authors' batch normalisation (spec, section 4).
-EPSILON = 1e-3
+# Decay of the authors' batch normalisation (spec, section 4).
 MOMENTUM = 0.9
 GROUPS = 8
 
@@ -77,10 +81,12 @@ class Normalization(keras.layers.Layer):
             return self.group(x)
         gamma, beta, mean, variance = self.at_step(step)
         if not training:
-            return _fused(x, gamma, beta, mean, variance)
-        y, mean, variance = _fused_training(x, gamma, beta)
-        self.move(mean, variance, step)
-        return y
+            return normalize(x, gamma, beta, mean, variance)
+        result = normalize_by_batch(x, gamma, beta)
+        self.move(
+            tf.stop_gradient(result.mean), tf.stop_gradient(result.variance), step
+        )
+        return result.y
 
     def _row(self, step):
         """The step as a one-hot row [1, T]."""
@@ -114,37 +120,6 @@ class Normalization(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"kind": self.kind, "steps": self.steps}
-
-
-def _fused(x, gamma, beta, mean, variance):
-    return tf.raw_ops.FusedBatchNormV3(
-        x=x,
-        scale=gamma,
-        offset=beta,
-        mean=mean,
-        variance=variance,
-        epsilon=EPSILON,
-        is_training=False,
-    ).y
-
-
-def _fused_training(x, gamma, beta):
-    """Return y, and the batch's mean and population variance without gradient."""
-    empty = tf.zeros([0], tf.float32)
-    result = tf.raw_ops.FusedBatchNormV3(
-        x=x,
-        scale=gamma,
-        offset=beta,
-        mean=empty,
-        variance=empty,
-        epsilon=EPSILON,
-        is_training=True,
-    )
-    # The kernel returns the sample variance (n - 1); the authors kept the population's.
-    shape = tf.shape(x)
-    n = tf.cast(shape[0] * shape[1] * shape[2], tf.float32)
-    variance = result.batch_variance * (n - 1.0) / n
-    return result.y, tf.stop_gradient(result.batch_mean), tf.stop_gradient(variance)
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
@@ -240,7 +215,7 @@ class ConvolutionStack(keras.layers.Layer):
             )
         ]
         maps, statistics = lean_stack(
-            x, layers, pools, EPSILON, training, image_part, every, self.recompute
+            x, layers, pools, training, image_part, every, self.recompute
         )
         if training:
             for normalization, own in zip(self.normalizations, statistics, strict=True):

@@ -12,6 +12,12 @@ import typing
 
 import tensorflow as tf
 
+from keras_recattend.layers.fused_normalization import (
+    EPSILON,
+    normalize,
+    normalize_by_batch,
+)
+
 __all__ = ["LayerWeights", "lean_stack"]
 
 
@@ -32,16 +38,13 @@ class LayerWeights(typing.NamedTuple):
     variance: tf.Tensor
 
 
-def lean_stack(
-    x, layers, pools, epsilon, training, added=None, every=True, recompute=False
-):
+def lean_stack(x, layers, pools, training, added=None, every=True, recompute=False):
     """Run `relu(norm(conv(x)))` and max pooling, layer by layer.
 
     Args:
         x: [B, H, W, C].
         layers: a `LayerWeights` each.
         pools: max-pooling factors.
-        epsilon: of the normalisation.
         training: normalise by the batch's statistics instead of the moving ones.
         added: [B, H, W, D] added to the first convolution's result, or None.
         every: return all layers' maps; False = the last alone.
@@ -51,7 +54,7 @@ def lean_stack(
         (maps, statistics): lists; the maps after pooling, and in training the batch's
         (mean, population variance) of every layer, without gradient.
     """
-    stack = _Stack(layers, pools, epsilon, training, every, recompute)
+    stack = _Stack(layers, pools, training, every, recompute)
     tensors = [x] if added is None else [x, added]
     for layer in layers:
         tensors += [layer.kernel, layer.gamma, layer.beta]
@@ -68,11 +71,10 @@ def lean_stack(
 class _Stack:
     """The forward and the backward pass."""
 
-    def __init__(self, layers, pools, epsilon, training, every, recompute):
+    def __init__(self, layers, pools, training, every, recompute):
         self.biased = [layer.bias is not None for layer in layers]
         self.fixed = [(layer.mean, layer.variance) for layer in layers]
         self.pools = pools
-        self.epsilon = epsilon
         self.training = training
         self.every = every
         self.recompute = recompute
@@ -118,26 +120,9 @@ class _Stack:
     def _normalize(self, c, gamma, beta, fixed):
         """Return (y, (mean, variance) that were used, reserved space)."""
         if not self.training:
-            return _normalized(c, gamma, beta, *fixed, self.epsilon), fixed, None
-        empty = tf.zeros([0], tf.float32)
-        result = tf.raw_ops.FusedBatchNormV3(
-            x=c,
-            scale=gamma,
-            offset=beta,
-            mean=empty,
-            variance=empty,
-            epsilon=self.epsilon,
-            is_training=True,
-        )
-        # The kernel returns the sample variance (n - 1); the authors kept the
-        # population's, which is also what it normalised by.
-        shape = tf.shape(c)
-        n = tf.cast(shape[0] * shape[1] * shape[2], tf.float32)
-        own = (result.batch_mean, result.batch_variance * (n - 1.0) / n)
-        # On a GPU, the gradient may need a third one; elsewhere it may hold a mask of
-        # the activations' size that nothing reads.
-        third = result.reserve_space_3 if _has_gpu() else empty
-        return result.y, own, (result.reserve_space_1, result.reserve_space_2, third)
+            return normalize(c, gamma, beta, *fixed), fixed, None
+        result = normalize_by_batch(c, gamma, beta)
+        return result.y, (result.mean, result.variance), result.reserved
 
     def _again(self, x, added, layers, statistics, after):
         """Compute the convolutions' results again, when the gradient has come."""
@@ -147,7 +132,7 @@ class _Stack:
         for i, (kernel, gamma, beta, bias) in enumerate(layers):
             c = _convolve(source, kernel, bias, added if i == 0 else None)
             convolved.append(c)
-            y = _normalized(c, gamma, beta, *statistics[i], self.epsilon)
+            y = normalize(c, gamma, beta, *statistics[i])
             source = _pool(tf.nn.relu(y), self.pools[i])
         return convolved
 
@@ -187,7 +172,7 @@ class _Stack:
 
     def _activations(self, i, convolved, layers, statistics):
         _, gamma, beta, _ = layers[i]
-        y = _normalized(convolved[i], gamma, beta, *statistics[i], self.epsilon)
+        y = normalize(convolved[i], gamma, beta, *statistics[i])
         y = tf.nn.relu(y)
         return y, _pool(y, self.pools[i])
 
@@ -200,7 +185,7 @@ class _Stack:
             reserve_space_1=first,
             reserve_space_2=second,
             reserve_space_3=third,
-            epsilon=self.epsilon,
+            epsilon=EPSILON,
             is_training=self.training,
         )[:3]
 
@@ -214,18 +199,6 @@ def _convolve(x, kernel, bias, added):
     if bias is not None:
         c = tf.nn.bias_add(c, bias)
     return c if added is None else c + added
-
-
-def _normalized(c, gamma, beta, mean, variance, epsilon):
-    return tf.raw_ops.FusedBatchNormV3(
-        x=c,
-        scale=gamma,
-        offset=beta,
-        mean=mean,
-        variance=variance,
-        epsilon=epsilon,
-        is_training=False,
-    ).y
 
 
 def _pool(x, factor):
@@ -251,7 +224,3 @@ def _kernel_gradient(x, kernel, gradient):
         strides=[1, 1, 1, 1],
         padding="SAME",
     )
-
-
-def _has_gpu():
-    return bool(tf.config.list_physical_devices("GPU"))

@@ -75,9 +75,7 @@ def test_equals_tensorflows_own_gradient(random, training, added, every, recompu
     weights = [random.normal(size=m.shape).astype(np.float32) for m in shown]
 
     def lean():
-        return lean_stack(
-            x, layers, pools, EPSILON, training, image_part, every, recompute
-        )
+        return lean_stack(x, layers, pools, training, image_part, every, recompute)
 
     def plain():
         maps, statistics = ordinary(x, layers, pools, training, image_part)
@@ -98,7 +96,7 @@ def test_in_a_loop_each_step_has_its_own_gradient(random):
     def total(steps):
         def body(t, total):
             seen = x * tf.cast(t + 1, tf.float32)
-            maps, _ = lean_stack(seen, layers, (1, 2, 2), EPSILON, False, every=False)
+            maps, _ = lean_stack(seen, layers, (1, 2, 2), False, every=False)
             return t + 1, total + tf.reduce_sum(maps[0] ** 2)
 
         return tf.while_loop(
