@@ -1,6 +1,7 @@
 """Every ablation changes what it says, and nothing else."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -408,6 +409,12 @@ def test_a_step_of_training(make, name):
         assert all(np.isfinite(float(value)) for value in logs.values())
         after = [v.numpy() for v in chosen.variables(model)]
         assert all(np.isfinite(v).all() for v in after)
-        moved = [(a != b).any() for a, b in zip(before, after, strict=True)]
+        # The batch's mean takes the bias of a normalised convolution away again.
+        fixed = re.compile(r"(convolution|transposed)\d+/bias$")
+        moved = [
+            (a != b).any()
+            for v, a, b in zip(chosen.variables(model), before, after, strict=True)
+            if not fixed.search(v.path)
+        ]
         # Where no first box is near an object, no patch teaches segmentation yet.
         assert np.mean(moved) > 0.7
