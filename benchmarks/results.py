@@ -98,6 +98,6 @@ def _machine():
     return {
         "processor": model,
         "cores": len(os.sched_getaffinity(0)),
-        "system": platform.platform(terse=True),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
