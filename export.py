@@ -9,11 +9,11 @@ network inside. TensorFlow alone loads it, in Python, C++ or TensorFlow Serving.
 docs/export.md describes its signatures. Exit code: 0 all well, 2 nothing was written.
 """
 
-import argparse
 import logging
 import time
 
 from keras_recattend.errors import Parser, quiet_tensorflow, run_command
+from keras_recattend.inference_options import add_inference_options, inference_changes
 
 _LOG = logging.getLogger("export")
 
@@ -27,18 +27,7 @@ def parse(arguments=None):
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an export that is there"
     )
-    parser.add_argument(
-        "--score-threshold",
-        type=_share,
-        metavar="X",
-        help="0 to 1: stop below this score; default: as the weights were tuned",
-    )
-    parser.add_argument(
-        "--min-area",
-        type=_pixels,
-        metavar="N",
-        help="drop objects of fewer pixels; default: as the weights were tuned",
-    )
+    add_inference_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -54,30 +43,11 @@ def main():
     from keras_recattend import load
 
     start = time.monotonic()
-    given = {
-        "score_threshold": options.score_threshold,
-        "min_area": options.min_area,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    segmenter = load(options.weights, **changes)
+    segmenter = load(options.weights, **inference_changes(options))
     saved_model.write(
         segmenter.model, options.out, options.overwrite, weights=options.weights
     )
     _LOG.info("Written to %s in %.0f s.", options.out, time.monotonic() - start)
-
-
-def _share(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value} is not from 0 to 1")
-    return value
-
-
-def _pixels(text):
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is less than 0")
-    return value
 
 
 if __name__ == "__main__":

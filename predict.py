@@ -14,7 +14,6 @@ goes on where it was: pictures that are done are skipped. Exit code: 0 all well,
 pictures failed (they are named), 2 nothing could be done.
 """
 
-import argparse
 import logging
 import sys
 from pathlib import Path
@@ -24,6 +23,11 @@ from keras_recattend.errors import (
     UserError,
     quiet_tensorflow,
     run_command,
+)
+from keras_recattend.inference_options import (
+    add_inference_options,
+    inference_changes,
+    number,
 )
 
 _LOG = logging.getLogger("predict")
@@ -49,27 +53,16 @@ def parse(arguments=None):
         help="draw what the network did at every step, as PNG and animated GIF",
     )
     parser.add_argument(
-        "--batch-size", type=_number(int, 1), default=8, metavar="N", help="default: 8"
+        "--batch-size", type=number(int, 1), default=8, metavar="N", help="default: 8"
     )
     parser.add_argument(
         "--overlay-size",
-        type=_number(int, 16),
+        type=number(int, 16),
         default=1600,
         metavar="N",
         help="longest side of an overlay in pixels; default: 1600",
     )
-    parser.add_argument(
-        "--score-threshold",
-        type=_number(float, 0, 1),
-        metavar="X",
-        help="0 to 1: stop below this score; default: as the weights were tuned",
-    )
-    parser.add_argument(
-        "--min-area",
-        type=_number(int, 0),
-        metavar="N",
-        help="drop objects of fewer pixels; default: as the weights were tuned",
-    )
+    add_inference_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -93,12 +86,7 @@ def main():
     quiet_tensorflow()
     from keras_recattend import load
 
-    given = {
-        "score_threshold": options.score_threshold,
-        "min_area": options.min_area,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    segmenter = load(options.weights, options.batch_size, **changes)
+    segmenter = load(options.weights, options.batch_size, **inference_changes(options))
     settings = predictions.settings_of(
         segmenter.model.config, segmenter.weights, options.weights, options.overlay_size
     )
@@ -127,17 +115,6 @@ def _finish(outcome, out):
         raise UserError(f"No picture could be read; see {out / 'counts.csv'}.")
     if outcome.failures or outcome.kept:
         sys.exit(1)
-
-
-def _number(kind, least, most=float("inf")):
-    def number(text):
-        value = kind(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{value} is not from {least} to {most}")
-        return value
-
-    number.__name__ = kind.__name__  # what argparse calls text that is no number
-    return number
 
 
 if __name__ == "__main__":
