@@ -1,8 +1,10 @@
 """Options, the golden files' cases as test parameters, and tiny data."""
 
 import functools
+import logging
 import os
 import pathlib
+import sys
 
 # Before TensorFlow is imported: its plain kernels round as those of the golden files
 # did. oneDNN's are faster, and a hundred times further away where a max pool nearly
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 import keras_recattend  # noqa: F401
+from keras_recattend.errors import run_command
 
 DEFAULT_GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -85,6 +88,32 @@ def golden_directory(request):
 def random():
     """A generator that is the same in every run."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def caller(monkeypatch, capfd):
+    """Function from a command's file name and `main` to one that calls it.
+
+    That takes arguments and returns (exit code, what was printed).
+    """
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+
+    def of(name, main):
+        def call(*arguments):
+            monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+            capfd.readouterr()
+            code = 0
+            try:
+                run_command(main)
+            except SystemExit as end:
+                code = end.code
+            printed = capfd.readouterr()
+            assert "Traceback" not in printed.err
+            return code, printed.out + printed.err
+
+        return call
+
+    return of
 
 
 def _case_names(path, prefix="", having=""):

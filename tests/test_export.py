@@ -1,7 +1,6 @@
 """`export.py` as a user calls it, and the example of a server and its client."""
 
 import json
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ from PIL import Image
 
 import export
 import keras_recattend
-from keras_recattend.errors import run_command
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -27,23 +25,9 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def call(monkeypatch, capfd):
+def call(caller):
     """Function from arguments to (exit code, what was printed)."""
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
-
-    def run_it(*arguments):
-        monkeypatch.setattr(sys, "argv", ["export.py", *map(str, arguments)])
-        capfd.readouterr()
-        code = 0
-        try:
-            run_command(export.main)
-        except SystemExit as end:
-            code = end.code
-        printed = capfd.readouterr()
-        assert "Traceback" not in printed.err
-        return code, printed.out + printed.err
-
-    return run_it
+    return caller("export.py", export.main)
 
 
 def test_as_a_process(run, tmp_path):

@@ -17,7 +17,6 @@ from PIL import Image
 import keras_recattend
 import predict
 from keras_recattend import predictions
-from keras_recattend.errors import run_command
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunFolder
 
@@ -40,23 +39,9 @@ def photos(tmp_path):
 
 
 @pytest.fixture
-def call(monkeypatch, capfd):
+def call(caller):
     """Function from arguments to (exit code, what was printed)."""
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
-
-    def run_it(*arguments):
-        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, arguments)])
-        capfd.readouterr()
-        code = 0
-        try:
-            run_command(predict.main)
-        except SystemExit as end:
-            code = end.code
-        printed = capfd.readouterr()
-        assert "Traceback" not in printed.err
-        return code, printed.out + printed.err
-
-    return run_it
+    return caller("predict.py", predict.main)
 
 
 @pytest.fixture
