@@ -77,6 +77,10 @@ def check(augmentation: Augmentation, image_size: tuple[int, int]) -> None:
         raise ValueError(
             f"augmentation.pad_crop must be 0 or more, got {augmentation.pad_crop}."
         )
+    if augmentation.paste < 0:
+        raise ValueError(
+            f"augmentation.paste must be 0 or more, got {augmentation.paste}."
+        )
     if augmentation.pad_crop and _warps(augmentation):
         raise ValueError(
             "augmentation.pad_crop goes with flips and transpose only; set rotation, "

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from datasets import augmentation as augment
+from datasets.collage import Layer, paste
 from datasets.manifest import Manifest
-from datasets.samples import Samples
+from datasets.samples import PARALLEL, Samples
 from keras_recattend.config import Augmentation
 
 __all__ = ["WHOLE", "training_stream", "validation_batches"]
@@ -80,18 +81,15 @@ def training_stream(
     augment.check(augmentation, image_size)
     samples = Samples(manifest, ids, image_size, cache)
 
-    def change(number, sample):
-        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+    def layer(number, sample, key=seed):
+        seeds = tf.stack([tf.constant(key, tf.int64), number])
         transform = augment.draw(augmentation, seeds, image_size)
         image, labels = augment.apply(
             augmentation, transform, sample.image, sample.labels, sample.median
         )
         areas = tf.cast(sample.areas, tf.float32)
         least = areas * (augmentation.min_visible * transform.zoom)
-        objects = augment.order_objects(
-            labels, least, samples.most_objects, max_instances
-        )
-        return _batch_entry(image, sample.classes, *objects)
+        return Layer(image, tf.cast(labels, tf.int32), least, sample.classes)
 
     def place(number, index):
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
@@ -106,7 +104,29 @@ def training_stream(
             return (device >= first) & (device < first + count)
 
         order = order.filter(is_read)
-    dataset = samples.map(order, change)
+    if augmentation.paste:
+        # Negative, so that no sample is changed as the one that lends it objects.
+        lender = -1 - seed
+
+        def pasted(number, one, other):
+            seeds = tf.stack([tf.constant(lender, tf.int64), -1 - number])
+            return _entry(
+                paste(one, other, augmentation.paste, max_instances, seeds),
+                max_instances,
+            )
+
+        lent = samples.map(
+            _lenders(order, len(samples), lender),
+            lambda number, sample: layer(number, sample, lender),
+        )
+        numbers = order.map(lambda number, index: number)
+        layers = tf.data.Dataset.zip(numbers, samples.map(order, layer), lent)
+        dataset = layers.map(pasted, **PARALLEL)
+    else:
+        dataset = samples.map(
+            order,
+            lambda number, sample: _entry(layer(number, sample), max_instances),
+        )
     if with_places:
         dataset = _joined(dataset, order.map(place))
     return dataset.batch(part, drop_remainder=True).prefetch(AHEAD)
@@ -139,11 +159,10 @@ def validation_batches(
     samples = Samples(manifest, ids, image_size, cache)
 
     def convert(_, sample):
-        objects = augment.order_objects(
-            sample.labels, None, samples.most_objects, max_instances
-        )
         image = tf.cast(sample.image, tf.float32) / 255
-        return _batch_entry(image, sample.classes, *objects)
+        least = tf.zeros([samples.most_objects])
+        labels = tf.cast(sample.labels, tf.int32)
+        return _entry(Layer(image, labels, least, sample.classes), max_instances)
 
     numbers = tf.data.Dataset.range(len(samples))
     dataset = samples.map(tf.data.Dataset.zip(numbers, numbers), convert)
@@ -152,9 +171,18 @@ def validation_batches(
     return dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(AHEAD)
 
 
-def _batch_entry(image, classes, labels, count, old_ids):
-    classes = tf.gather(tf.concat([[0], classes], 0), old_ids)
-    return {"image": image, "labels": labels, "count": count, "classes": classes}
+def _entry(layer, max_instances):
+    """What a batch has of one image: its objects ordered and counted."""
+    labels, count, old_ids = augment.order_objects(
+        layer.labels, layer.least, layer.least.shape[0], max_instances
+    )
+    classes = tf.gather(tf.concat([[0], layer.classes], 0), old_ids)
+    return {
+        "image": layer.image,
+        "labels": labels,
+        "count": count,
+        "classes": classes,
+    }
 
 
 def _order(total, seed, start):
@@ -172,6 +200,19 @@ def _order(total, seed, start):
 
     passes = tf.data.Dataset.counter(start // total, dtype=tf.int64)
     return passes.flat_map(one_pass).skip(start % total)
+
+
+def _lenders(order, total, key):
+    """(sample number, index of the image that lends it objects), both int64."""
+
+    def lender(number, _):
+        seeds = tf.stack([tf.constant(key, tf.int64), number])
+        index = tf.random.stateless_uniform(
+            [], seeds, minval=0, maxval=total, dtype=tf.int64, alg="philox"
+        )
+        return number, index
+
+    return order.map(lender)
 
 
 def _joined(samples, places):

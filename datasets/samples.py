@@ -10,11 +10,13 @@ import tensorflow as tf
 from datasets.errors import DataError
 from datasets.manifest import Manifest
 
-__all__ = ["Sample", "Samples", "decode", "resize_image", "resize_labels"]
+__all__ = ["PARALLEL", "Sample", "Samples", "decode", "resize_image", "resize_labels"]
 
 # Decoded sets up to this size are kept in memory.
 CACHE_BYTES = 2_000_000_000
 READ_BUFFER = 262_144
+# How maps over samples run: on all cores, and in order.
+PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
 _FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
     "image/labels": tf.io.FixedLenFeature([], tf.string),
@@ -86,18 +88,17 @@ class Samples:
             order: int64 pairs; the index says which image, the number is handed on.
             function: of int64 [] and `Sample`.
         """
-        parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
         if self._cache is not None:
 
             def load(number, index):
                 return function(number, Sample(*(a[index] for a in self._cache)))
 
-            return order.map(load, **parallel)
+            return order.map(load, **PARALLEL)
 
         def load_and_decode(number, serialized):
             return function(number, self._decode(serialized))
 
-        return self._read(order).map(load_and_decode, **parallel)
+        return self._read(order).map(load_and_decode, **PARALLEL)
 
     def _decode(self, serialized):
         return decode(serialized, self._size, self.most_objects, self._labels_dtype)

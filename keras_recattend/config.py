@@ -67,6 +67,8 @@ class Augmentation:
         hue, saturation, contrast, brightness: as in spec of the paper, +- (0 = off).
         min_visible: an object keeps its label only while this share of its pixels
             (corrected for the zoom) is still inside the image.
+        paste: up to so many objects of another training image are pasted in, in front
+            of or behind what is there (0 = none; see `datasets.collage`).
     """
 
     pad_crop: int = 0
@@ -85,6 +87,7 @@ class Augmentation:
     contrast: float = 0.0
     brightness: float = 0.0
     min_visible: float = 0.1
+    paste: int = 0
 
 
 @dataclass(frozen=True)

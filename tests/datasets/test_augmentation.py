@@ -371,6 +371,7 @@ def test_many_objects():
         ({"scale": (1.5, 1.0)}, "low <= high"),
         ({"scale": (0.0, 1.0)}, "low <= high"),
         ({"pad_crop": -1}, "0 or more"),
+        ({"paste": -1}, "0 or more"),
         ({"pad_crop": 16, "rotation": 5.0}, "flips and transpose only"),
     ],
 )
