@@ -10,9 +10,10 @@ rounding (`tests/benchmarks/test_plain.py`).
 import keras
 import tensorflow as tf
 
-from keras_recattend.layers.convolution import MOMENTUM, kernel_initializer
+from keras_recattend.layers.convolution import kernel_initializer
 from keras_recattend.layers.fused_normalization import EPSILON
 from keras_recattend.layers.gaussian import BETA, filter_means
+from keras_recattend.layers.normalization import MOMENTUM
 from keras_recattend.losses import IOU_EPSILON, matched_iou_loss, monotonic_score_loss
 from keras_recattend.matching import greedy_match, hungarian_match
 from keras_recattend.sampling import draw_switches, noisy, probability

@@ -2,16 +2,18 @@
 
 A preset is a named `Config` (see `presets.py`); a run writes its config as
 `config.json`, and `Config.from_dict` reads it back. Unknown names are errors that
-name their near neighbours.
+name their near neighbours; so are settings that cannot work (see `config_checks.py`).
 """
 
 import dataclasses
-import difflib
 import json
 import math
-import types
-import typing
 from dataclasses import dataclass, field
+
+from keras_recattend.config_checks import check_config
+from keras_recattend.config_reading import check_name, read
+from keras_recattend.errors import ConfigError
+from keras_recattend.near_names import near_names
 
 __all__ = [
     "STAGES",
@@ -28,21 +30,6 @@ __all__ = [
 
 # The stages of training, in order.
 STAGES = ("preprocess", "box", "segmentation", "own_canvases", "joint")
-
-
-OPTIMIZERS = ("adam", "adamw", "momentum")
-
-
-class ConfigError(ValueError):
-    """A setting that does not exist or cannot work."""
-
-
-def near_names(name, names):
-    """Return a ' Did you mean ...?' or ' Known: ...' sentence for an unknown name."""
-    near = difflib.get_close_matches(str(name), list(names), n=3, cutoff=0.5)
-    if near:
-        return f" Did you mean {' or '.join(repr(n) for n in near)}?"
-    return f" Known: {', '.join(sorted(names))}."
 
 
 @dataclass(frozen=True)
@@ -372,7 +359,7 @@ class Config:
     def __post_init__(self):
         if self.preprocessor is not None and not self.extra_channels:
             object.__setattr__(self, "extra_channels", self.preprocessor.channels)
-        _validate(self)
+        check_config(self, STAGES)
 
     @property
     def timespan(self):
@@ -385,25 +372,17 @@ class Config:
         With another preprocessor, `extra_channels` follows anew unless it is given.
         """
         for name, value in changes.items():
-            self._check(type(self), name)
+            check_name(type(self), name)
             old = getattr(self, name)
             if old is None and isinstance(value, dict):
                 old = Preprocessor()
             if dataclasses.is_dataclass(old) and isinstance(value, dict):
                 for key in value:
-                    self._check(type(old), key)
+                    check_name(type(old), key)
                 changes[name] = dataclasses.replace(old, **value)
         if "preprocessor" in changes:
             changes.setdefault("extra_channels", 0)
         return dataclasses.replace(self, **changes)
-
-    @staticmethod
-    def _check(cls, name):
-        names = [f.name for f in dataclasses.fields(cls)]
-        if name not in names:
-            raise ConfigError(
-                f"{cls.__name__} has no option {name!r}." + near_names(name, names)
-            )
 
     def without_preprocessor(self):
         """Return a copy without pre-processing network, its stage and its maps."""
@@ -426,269 +405,5 @@ class Config:
 
     @classmethod
     def from_dict(cls, values):
-        """Read what `to_dict` wrote. Raises ValueError on unknown or missing names."""
-        return _from_dict(cls, values)
-
-
-def _from_dict(cls, values):
-    hints = typing.get_type_hints(cls)
-    arguments = {}
-    for name, value in values.items():
-        Config._check(cls, name)
-        kind = _not_none(hints[name])
-        if dataclasses.is_dataclass(kind) and value is not None:
-            value = _from_dict(kind, value)
-        elif name == "stages":
-            value = {key: _from_dict(Stage, stage) for key, stage in value.items()}
-        else:
-            value = _tuples(value)
-        arguments[name] = value
-    return cls(**arguments)
-
-
-def _not_none(hint):
-    """`X` of `X | None`; other hints as they are."""
-    if isinstance(hint, types.UnionType):
-        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
-    return hint
-
-
-def _tuples(value):
-    """JSON's lists, nested ones as well, as tuples."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _validate(config):
-    """Refuse settings that cannot work, before any graph is built."""
-    network, segmentation = config.box_network, config.segmentation
-    _one_of("normalization", config.normalization, ["batch", "batch_per_step", "group"])
-    _one_of("initializer", config.initializer, ["he", "small"])
-    _one_of("variance", network.variance, ["size", "predicted"])
-    _one_of("filters", segmentation.filters, ["density", "normalized"])
-    _one_of("output", segmentation.output, ["relu", "logits"])
-    if network.recompute and (network.late_canvas or config.normalization == "group"):
-        raise ConfigError(
-            "box_network.recompute needs late_canvas=False and no group normalisation, "
-            f"got late_canvas={network.late_canvas} and normalization="
-            f"{config.normalization!r}. Set recompute to False."
-        )
-    for name, stage in config.stages.items():
-        _one_of("stage", name, list(STAGES))
-        _validate_stage(config, name, stage)
-    if config.preprocessor is not None:
-        _validate_preprocessor(config, config.preprocessor)
-    elif config.inference.foreground_threshold:
-        raise ConfigError(
-            "inference.foreground_threshold="
-            f"{config.inference.foreground_threshold} needs a preprocessor. Set it "
-            "to 0."
-        )
-    _one_of("extra_channels", config.extra_channels, [0, 1, 9])
-    for name, depths, factors in [
-        ("box_network", network.depths, network.pools),
-        ("segmentation", segmentation.depths, segmentation.pools),
-        (
-            "segmentation.transposed",
-            segmentation.transposed_depths,
-            segmentation.transposed_factors,
-        ),
-    ]:
-        _one_factor_a_layer(name, depths, factors)
-    _validate_box_stage_pools(network)
-    if network.whole_image:
-        _validate_whole_image(config)
-    if not network.sees_image and not config.extra_channels:
-        raise ConfigError(
-            "box_network.sees_image=False leaves the canvas alone: it needs a "
-            "preprocessor, whose maps are seen instead."
-        )
-    if config.max_instances < 1:
-        raise ConfigError(
-            f"max_instances must be 1 or more, got {config.max_instances}"
-        )
-    if config.max_instances > 65_534:
-        raise ConfigError(
-            f"max_instances={config.max_instances} does not fit a 16-bit label map"
-        )
-    stride = network.stride
-    if network.late_canvas:
-        levels = max(len(network.context_depths), len(network.joint_context_depths))
-        stride *= 2**levels
-    _divides("image_size", config.image_size, stride, "the controller's pooling")
-    _divides(
-        "The controller's grid",
-        [extent // network.stride for extent in config.image_size],
-        network.attention_block,
-        "box_network.attention_block",
-    )
-    _divides(
-        "patch_size",
-        segmentation.patch_size,
-        math.prod(segmentation.pools),
-        "the segmentation CNN's pooling",
-    )
-    if math.prod(segmentation.pools) != math.prod(segmentation.transposed_factors):
-        raise ConfigError(
-            "The transposed CNN must undo the pooling: pools="
-            f"{segmentation.pools}, factors={segmentation.transposed_factors}"
-        )
-
-
-def _validate_preprocessor(config, network):
-    """The FCN must come back to the image's size, and its skips must meet."""
-    _one_of("preprocessor.angle_classes", network.angle_classes, [0, 8])
-    if config.extra_channels != network.channels:
-        raise ConfigError(
-            f"extra_channels={config.extra_channels} does not fit the preprocessor: "
-            f"its maps are {network.channels} channels ({network.angle_classes} "
-            "angles and the foreground). Leave extra_channels out."
-        )
-    if network.foreground_classes < 1:
-        raise ConfigError(
-            "preprocessor.foreground_classes must be 1, or background and classes "
-            f"together, got {network.foreground_classes}."
-        )
-    outputs = network.foreground_classes + network.angle_classes
-    if not network.transposed_depths or network.transposed_depths[-1] != outputs:
-        raise ConfigError(
-            f"preprocessor.transposed_depths must end with {outputs} "
-            "(foreground_classes + angle_classes), got "
-            f"{network.transposed_depths}."
-        )
-    for name, depths, factors in [
-        ("preprocessor", network.depths, network.pools),
-        (
-            "preprocessor.transposed",
-            network.transposed_depths,
-            network.transposed_factors,
-        ),
-    ]:
-        _one_factor_a_layer(name, depths, factors)
-    if network.stride != math.prod(network.transposed_factors):
-        raise ConfigError(
-            "The preprocessor's transposed CNN must undo its pooling: "
-            f"pools={network.pools}, factors={network.transposed_factors}"
-        )
-    _divides(
-        "image_size", config.image_size, network.stride, "the preprocessor's pooling"
-    )
-    _validate_skips(network)
-
-
-def _validate_skips(network):
-    joined = [layer for _, layer in network.skips]
-    if len(set(joined)) < len(joined):
-        raise ConfigError(
-            "preprocessor.skips may join one map to a transposed layer, got "
-            f"{network.skips}."
-        )
-    for convolution, layer in network.skips:
-        if not (
-            1 <= convolution <= len(network.pools)
-            and 1 <= layer < len(network.transposed_factors)
-        ):
-            raise ConfigError(
-                f"preprocessor.skips has {(convolution, layer)}: convolutions are "
-                f"1 to {len(network.pools)}, transposed layers 1 to "
-                f"{len(network.transposed_factors) - 1} (nothing joins the last one's "
-                "map)."
-            )
-        read = math.prod(network.pools[: convolution - 1])
-        given = network.stride // math.prod(network.transposed_factors[:layer])
-        if read != given:
-            raise ConfigError(
-                f"preprocessor.skips has {(convolution, layer)}: convolution "
-                f"{convolution} reads a map of 1/{read} of the image's size, "
-                f"transposed layer {layer} gives one of 1/{given}."
-            )
-
-
-def _validate_box_stage_pools(network):
-    pools = network.box_stage_pools
-    if pools and (
-        network.late_canvas
-        or len(pools) != len(network.pools)
-        or math.prod(pools) != math.prod(network.pools)
-    ):
-        raise ConfigError(
-            f"box_network.box_stage_pools={pools} must be as many factors as "
-            f"pools={network.pools}, of the same product, and needs late_canvas=False."
-        )
-
-
-def _validate_whole_image(config):
-    """Where no box is drawn, none can be trained, guided or drawn anew."""
-    network, inference = config.box_network, config.inference
-    settings = {
-        "box_network.heat_map": (network.heat_map, False),
-        "box_network.box_stage_pools": (network.box_stage_pools, ()),
-        "box_network.variance": (network.variance, "size"),
-        "segmentation.padding": (config.segmentation.padding, 1.0),
-        "inference.refinements": (inference.refinements, 0),
-        "inference.growth": (inference.growth, 0.0),
-        "inference.inhibition": (inference.inhibition, False),
-        "inference.zoom": (inference.zoom, 1.0),
-    }
-    for name, (value, needed) in settings.items():
-        if value != needed:
-            raise ConfigError(
-                f"box_network.whole_image needs {name}={needed!r}, got {value!r}: "
-                "there is no box to draw."
-            )
-    if None in (network.patch_gamma, network.mask_gamma):
-        raise ConfigError(
-            "box_network.whole_image needs a number for patch_gamma and mask_gamma: "
-            "there is no head that could predict them."
-        )
-    if "box" in config.stages:
-        raise ConfigError(
-            "stages.box trains boxes, but box_network.whole_image has none. Leave the "
-            "stage out."
-        )
-
-
-def _one_factor_a_layer(name, depths, factors):
-    if len(depths) != len(factors):
-        raise ConfigError(
-            f"{name} needs one factor a layer, got depths={depths} and "
-            f"factors={factors}."
-        )
-
-
-def _validate_stage(config, name, stage):
-    _one_of(f"stages.{name}.optimizer", stage.optimizer, list(OPTIMIZERS))
-    if name == "preprocess" and config.preprocessor is None:
-        raise ConfigError(
-            "stages.preprocess trains the pre-processing network, but preprocessor is "
-            "None. Give one, or leave the stage out."
-        )
-    for field_name in ("steps", "batch_size", "steps_per_epoch", "validate_every"):
-        if getattr(stage, field_name) < 1:
-            raise ConfigError(
-                f"stages.{name}.{field_name} must be 1 or more, got "
-                f"{getattr(stage, field_name)}."
-            )
-    unrolled = name == "joint" or (name == "box" and not stage.canvases)
-    if unrolled and config.normalization == "batch" and not stage.freeze_normalization:
-        raise ConfigError(
-            f"stages.{name} unrolls the steps with batch normalisation shared over "
-            "them: their statistics differ, and what scores well in training collapses "
-            "in inference. Set freeze_normalization=True, or normalization to "
-            "'batch_per_step' or 'group'."
-        )
-    if name == "own_canvases" and not stage.canvases:
-        raise ConfigError(
-            "stages.own_canvases needs canvases of 1 or more an image, got 0."
-        )
-
-
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ConfigError(f"{name} must be one of {allowed}, got {value!r}.")
-
-
-def _divides(name, size, stride, what):
-    if any(extent < stride or extent % stride for extent in size):
-        raise ConfigError(
-            f"{name}={tuple(size)} must be a multiple of {stride} ({what}), both axes."
-        )
+        """Read what `to_dict` wrote; a name that there is not is a ConfigError."""
+        return read(cls, values)

@@ -6,9 +6,9 @@ import os
 import sys
 import tempfile
 
-from keras_recattend.config import ConfigError, near_names
+from keras_recattend.near_names import near_names
 
-__all__ = ["Parser", "UserError", "quiet_tensorflow", "run_command"]
+__all__ = ["ConfigError", "Parser", "UserError", "quiet_tensorflow", "run_command"]
 
 
 class UserError(ValueError):
@@ -16,6 +16,10 @@ class UserError(ValueError):
 
     The message says what was expected, what came and what to do.
     """
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or cannot work."""
 
 
 class Parser(argparse.ArgumentParser):

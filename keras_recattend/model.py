@@ -5,27 +5,17 @@ import typing
 import keras
 import tensorflow as tf
 
-from keras_recattend import boxes, replicas
+from keras_recattend import assembly
 from keras_recattend.config import Config
-from keras_recattend.layers import (
-    Canvas,
-    Controller,
-    GaussianFilters,
-    HeatMapHead,
-    LateCanvasController,
-    LinearHead,
-    Scoring,
-    SegmentationNetwork,
-    WholeImage,
-)
-from keras_recattend.layers.gaussian import BETA, extract, filter_means, reproject
+from keras_recattend.inference import infer
+from keras_recattend.layers import Canvas, GaussianFilters, Scoring
+from keras_recattend.layers.gaussian import BETA, extract, reproject
+from keras_recattend.objective_model import ObjectiveModel
 from keras_recattend.preprocessor import Maps, PreprocessingNetwork
-from keras_recattend.unrolling import time_second, unroll
+from keras_recattend.refinement import around_mask
+from keras_recattend.unrolling import unroll
 
 __all__ = ["Prepared", "RecurrentAttention", "Segment"]
-
-# A step that adds fewer new pixels than this share of its box has found nothing.
-LEAST_NEW_SHARE = 0.05
 
 
 class Prepared(typing.NamedTuple):
@@ -71,7 +61,7 @@ class Segment(typing.NamedTuple):
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
-class RecurrentAttention(keras.Model):
+class RecurrentAttention(ObjectiveModel):
     """End-to-end instance segmentation with recurrent attention (Ren & Zemel, 2017).
 
     At every step a controller CNN looks at image and canvas, a glimpse LSTM draws a
@@ -100,70 +90,34 @@ class RecurrentAttention(keras.Model):
         TensorShape([1])
     """
 
-    # The matching is scipy's: XLA cannot compile the training step.
-    supports_jit = False
-
     def __init__(self, config, **kwargs):
         # Images stay float32 under mixed precision; the convolutions cast them.
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
         self.config = config
-        network, segmentation = config.box_network, config.segmentation
-        common = {
-            "normalization": config.normalization,
-            "steps": config.timespan,
-            "initializer": config.initializer,
-            "dtype": self.dtype_policy,
-        }
+        self.grid = tuple(
+            extent // config.box_network.stride for extent in config.image_size
+        )
         self.preprocessor = None
         if config.preprocessor is not None:
             self.preprocessor = PreprocessingNetwork.of_config(
                 config, name="preprocessor", dtype=self.dtype_policy
             )
-        self.grid = tuple(extent // network.stride for extent in config.image_size)
-        if network.late_canvas:
-            self.controller = LateCanvasController(
-                network.depths,
-                network.pools,
-                network.space_to_depth,
-                network.context_depths,
-                network.feature_depth,
-                network.canvas_depth,
-                network.joint_layers,
-                network.joint_context_depths,
-                name="controller",
-                **common,
-            )
-        else:
-            self.controller = Controller(
-                network.depths,
-                network.pools,
-                recompute=network.recompute,
-                name="controller",
-                **common,
-            )
-        self.box_head = _box_head(config, self.grid)
+        self.controller = assembly.controller(config, self.dtype_policy)
+        self.box_head = assembly.box_head(config, self.grid)
         self.filters = GaussianFilters(
-            config.image_size, segmentation.patch_size, segmentation.filters
+            config.image_size,
+            config.segmentation.patch_size,
+            config.segmentation.filters,
         )
-        self.segmentation = SegmentationNetwork(
-            segmentation.depths,
-            segmentation.pools,
-            segmentation.transposed_depths,
-            segmentation.transposed_factors,
-            segmentation.skips,
-            segmentation.output,
-            name="segmentation",
-            **common,
-        )
+        self.segmentation = assembly.segmentation(config, self.dtype_policy)
         self.canvas = Canvas(name="canvas")
         self.scoring = Scoring(
             self.box_head.state_size,
-            segmentation.features_size,
+            config.segmentation.features_size,
             config.initializer,
             name="scoring",
         )
-        self.objective = None
         self.build()
 
     @property
@@ -269,26 +223,8 @@ class RecurrentAttention(keras.Model):
         The box of the patch's cells above 1/2, padded; where there is none, the old.
         Sides that the mask touches move out by `growth` of the old size.
         """
-        found = segment.heat > 0.0
-        axes = []
-        for axis, length in enumerate(self.config.segmentation.patch_size):
-            any_cell = tf.reduce_any(found, axis=2 - axis)
-            means = filter_means(segment.center[:, axis], segment.size[:, axis], length)
-            low = tf.reduce_min(tf.where(any_cell, means, means.dtype.max), axis=-1)
-            high = tf.reduce_max(tf.where(any_cell, means, means.dtype.min), axis=-1)
-            touches = tf.cast(any_cell, means.dtype)
-            low -= growth * segment.size[:, axis] * touches[:, 0]
-            high += growth * segment.size[:, axis] * touches[:, -1]
-            axes.append((low, high, segment.size[:, axis] / length))
-        low, high, cell = (
-            tf.stack(values, axis=-1) for values in zip(*axes, strict=True)
-        )
-        exists = tf.reduce_any(found, axis=[1, 2])[:, tf.newaxis]
-        size = (high - low + cell) * self.config.segmentation.padding
-        return (
-            tf.where(exists, (low + high) / 2.0, segment.center),
-            tf.where(exists, size, segment.size),
-        )
+        settings = self.config.segmentation
+        return around_mask(segment, settings.patch_size, settings.padding, growth)
 
     def find(self, prepared, canvas, step=0, blocked=None, inference=None):
         """Look and segment as in inference: (box, segment, score [N])."""
@@ -333,113 +269,7 @@ class RecurrentAttention(keras.Model):
         Returns:
             See the class. "steps" is the number of steps that were run.
         """
-        _check_images(image, self.config.image_size)
-        settings = inference or self.config.inference
-        stop = settings.stop if stop is None else stop
-        timespan = self.config.timespan
-        batch = tf.shape(image)[0]
-        maps = None
-        if extra is None and self.preprocessor is not None:
-            maps = self.maps(image)
-            extra = maps.extra
-        prepared = self.prepare(image, extra)
-        h, w = self.config.segmentation.patch_size
-        shapes = {"scores": [], "boxes": [4], "patches": [h, w]}
-        if with_masks:
-            shapes["masks"] = list(self.config.image_size)
-        if with_attention:
-            reads = self.config.box_network.glimpses + self.config.box_network.heat_map
-            shapes["attention"] = [reads, self.grid[0] * self.grid[1]]
-            if self.config.box_network.heat_map:
-                shapes["heat"] = [self.grid[0] * self.grid[1]]
-        arrays = _arrays(shapes, timespan, image.shape[0])
-
-        # Of the images that are not finished; `index` says which of the batch they are.
-        state = {
-            "image": prepared.image,
-            "features": prepared.features,
-            "canvas": self.canvas.blank(batch, self.config.image_size),
-            "blocked": tf.zeros([batch, self.grid[0] * self.grid[1]]),
-        }
-        if extra is not None:
-            state["extra"] = prepared.extra
-
-        def more(t, index, state, arrays):
-            return (t < timespan) & (tf.size(index) > 0)
-
-        def body(t, index, state, arrays):
-            here = prepared._replace(
-                image=state["image"],
-                extra=state.get("extra"),
-                features=state["features"],
-            )
-            canvas, blocked = state["canvas"], state["blocked"]
-            box, segment, score = self.find(
-                here, canvas, step=t, blocked=blocked, inference=settings
-            )
-            active = tf.ones_like(score, tf.bool)
-            if stop:
-                active = score >= settings.score_threshold
-            on = tf.cast(active, tf.float32)
-            mask = segment.mask * on[:, tf.newaxis, tf.newaxis]
-            if settings.inhibition:
-                blocked = self._inhibit(blocked, box, canvas, segment)
-            low, high = boxes.corners(segment.center, segment.size)
-            values = {
-                "scores": score * on,
-                "boxes": tf.concat([low, high], axis=-1) * on[:, tf.newaxis],
-                "patches": self._cells(segment) * on[:, tf.newaxis, tf.newaxis],
-                "masks": mask,
-                "attention": box.attention * on[:, tf.newaxis, tf.newaxis],
-            }
-            if box.heat is not None:
-                values["heat"] = tf.sigmoid(box.heat) * on[:, tf.newaxis]
-            arrays = {
-                name: a.write(t, _spread(values[name], index, batch))
-                for name, a in arrays.items()
-            }
-            state = state | {"canvas": self.canvas(canvas, mask), "blocked": blocked}
-            if stop:
-                index, state = _still(active, index, state)
-            return t + 1, index, state, arrays
-
-        steps, _, _, arrays = tf.while_loop(
-            more,
-            body,
-            (tf.constant(0), tf.range(batch), state, arrays),
-            shape_invariants=(
-                tf.TensorShape([]),
-                tf.TensorShape([None]),
-                tf.nest.map_structure(
-                    lambda x: tf.TensorShape([None, *x.shape[1:]]), state
-                ),
-                tf.nest.map_structure(lambda _: None, arrays),
-            ),
-        )
-        outputs = {name: time_second(a.stack()) for name, a in arrays.items()}
-        outputs["count"] = tf.reduce_sum(
-            tf.cast(outputs["scores"] >= settings.score_threshold, tf.int32), axis=1
-        )
-        outputs["steps"] = tf.fill([batch], steps)
-        if with_masks:
-            outputs["canvas"] = tf.reduce_max(outputs["masks"], axis=1)
-        if maps is not None:
-            outputs["foreground"] = maps.foreground
-            if maps.semantic is not None:
-                outputs["semantic"] = maps.semantic
-        return outputs
-
-    def _cells(self, segment):
-        """The patch as probabilities (normalised filters), or its heat map."""
-        return tf.sigmoid(segment.heat) if self.is_normalized else segment.heat
-
-    def _inhibit(self, blocked, box, canvas, segment):
-        """Shut the attended cell of steps that added next to nothing."""
-        new = tf.reduce_sum(tf.nn.relu(segment.mask - canvas), axis=[1, 2])
-        area = tf.reduce_prod(segment.size, axis=-1)
-        stuck = tf.cast(new < LEAST_NEW_SHARE * area, tf.float32)
-        cell = tf.one_hot(tf.argmax(box.place, axis=-1), blocked.shape[-1])
-        return tf.maximum(blocked, stuck[:, tf.newaxis] * cell)
+        return infer(self, image, extra, stop, inference, with_masks, with_attention)
 
     def unroll(
         self,
@@ -483,130 +313,6 @@ class RecurrentAttention(keras.Model):
             segment_objects,
             collect,
             cut,
-        )
-
-    # -- training ----------------------------------------------------------------------
-
-    def compile(self, optimizer="adam", objective=None, **kwargs):
-        """Prepare for `fit` on one stage's objective; the default is the joint stage.
-
-        Args:
-            optimizer: as in Keras.
-            objective: see `keras_recattend.stages`.
-        """
-        if objective is None:
-            from keras_recattend.stages.joint import JointStage
-
-            objective = JointStage(self.config)
-        kwargs.setdefault("jit_compile", False)
-        super().compile(optimizer=optimizer, **kwargs)
-        self.objective = objective
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Do nothing: the model is built when it is made.
-
-        On several devices Keras would take a batch off the stream for that, and fail
-        to average its label maps.
-        """
-
-    @property
-    def metrics(self):
-        """Running means of the objective's numbers; Keras resets them each epoch."""
-        if not self.objective:
-            return []
-        return [*self.objective.trackers.values(), self.objective.gradient_norm]
-
-    # No Python branch or loop here depends on a tensor: AutoGraph would only double
-    # the time that tracing takes.
-    @tf.autograph.experimental.do_not_convert
-    def train_step(self, batch):
-        step = self.optimizer.iterations + self.objective.skipped
-        with tf.GradientTape() as tape:
-            terms, measures = self.objective(self, batch, step, training=True)
-            loss = tf.add_n(list(terms.values()))
-            scaled = self.optimizer.scale_loss(loss)
-        variables = self.objective.variables(self)
-        gradients = self._shared(tape.gradient(scaled, variables))
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self.objective.skipped.assign(step + 1 - self.optimizer.iterations)
-        self._share_statistics(variables)
-        self._track_gradients(gradients)
-        results = self._track({"loss": loss} | terms | measures, batch)
-        norm = {"gradient_norm": self.objective.gradient_norm.result()}
-        return results | self._reported(norm)
-
-    @staticmethod
-    def _shared(gradients):
-        """The gradients of the whole batch, divided by the number of replicas.
-
-        Keras adds up what the replicas give it after it has clipped, and looks for
-        infinities, each by itself. Equal parts are clipped alike: see
-        `training.make_optimizer`.
-        """
-        if replicas.count() == 1:
-            return gradients
-        known = [i for i, g in enumerate(gradients) if g is not None]
-        summed = replicas.totals([gradients[i] for i in known])
-        for i, gradient in zip(known, summed, strict=True):
-            gradients[i] = replicas.share(gradient)
-        return gradients
-
-    def _share_statistics(self, trained):
-        """Give every replica the mean of their moving statistics."""
-        if replicas.count() == 1 or self.objective.stage.freeze_normalization:
-            return
-        layers = {v.path.rpartition("/")[0] for v in trained}
-        statistics = [
-            v
-            for v in self.non_trainable_variables
-            if v.path.rpartition("/")[0] in layers
-        ]
-        means = replicas.means([tf.convert_to_tensor(v) for v in statistics])
-        for variable, mean in zip(statistics, means, strict=True):
-            variable.assign(mean)
-
-    @tf.autograph.experimental.do_not_convert
-    def test_step(self, batch):
-        return self._track(self.validation_values(batch), batch)
-
-    def validation_values(self, batch):
-        """Return loss, terms and measures of a validation batch, float32 scalars."""
-        # A fixed step: the same canvases are drawn every time.
-        step = tf.constant(0, tf.int64)
-        terms, measures = self.objective(self, batch, step, training=False)
-        return {"loss": tf.add_n(list(terms.values()))} | terms | measures
-
-    def _track(self, values, batch):
-        weight = tf.cast(tf.shape(batch["image"])[0], tf.float32)
-        trackers = self.objective.trackers
-        values = replicas.totals([values[name] for name in trackers])
-        for tracker, value in zip(trackers.values(), values, strict=True):
-            tracker.update_state(value, sample_weight=weight)
-        return self._reported({name: t.result() for name, t in trackers.items()})
-
-    @staticmethod
-    def _reported(results):
-        """Numbers of a step as Keras' `fit` wants them."""
-        strategy = tf.distribute.get_strategy()
-        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            # Over several machines Keras takes the mean along a first axis.
-            return {name: value[tf.newaxis] for name, value in results.items()}
-        return results
-
-    def _track_gradients(self, gradients):
-        """Keep the running mean of the gradients' norm, before any clipping.
-
-        Args:
-            gradients: as from `_shared`.
-        """
-        # Under mixed precision they are scaled, and a step whose gradients overflow is
-        # left out by the optimizer: it does not count here either.
-        scale = self.optimizer.scale_loss(tf.constant(1.0))
-        norm = tf.linalg.global_norm(gradients) * replicas.count() / scale
-        finite = tf.math.is_finite(norm)
-        tracker = self.objective.gradient_norm
-        tracker.update_state(
-            tf.where(finite, norm, 0.0), sample_weight=tf.cast(finite, tf.float32)
         )
 
     # -- serialisation -----------------------------------------------------------------
@@ -655,75 +361,7 @@ class RecurrentAttention(keras.Model):
         return None
 
 
-def _box_head(config, grid):
-    """What turns the feature map into a `Box`."""
-    network, patch_size = config.box_network, config.segmentation.patch_size
-    glimpses = (network.glimpses, network.lstm_units, network.mlp_units)
-    common = {"initializer": config.initializer, "name": "box_head"}
-    if network.whole_image:
-        return WholeImage(
-            config.image_size,
-            patch_size,
-            grid,
-            *glimpses,
-            config.segmentation.filters,
-            network.patch_gamma,
-            network.mask_gamma,
-            **common,
-        )
-    if network.heat_map:
-        return HeatMapHead(
-            config.image_size,
-            grid,
-            *glimpses,
-            attention_block=network.attention_block,
-            **common,
-        )
-    return LinearHead(
-        config.image_size,
-        patch_size,
-        grid,
-        *glimpses,
-        network.variance,
-        network.patch_gamma,
-        network.mask_gamma,
-        **common,
-    )
-
-
 def _inputs(inputs):
     if isinstance(inputs, dict):
         return inputs["image"], inputs.get("extra")
     return inputs, None
-
-
-def _check_images(image, size):
-    shape = image.shape
-    if shape.rank != 4 or shape[-1] != 3 or tuple(shape[1:3]) != tuple(size):
-        raise ValueError(
-            f"Images should have shape [batch, {size[0]}, {size[1]}, 3] "
-            f"(the config's image_size), got {tuple(shape)}."
-        )
-
-
-def _spread(values, index, batch):
-    """Values of some images of a batch at their places, zeros at the others'."""
-    shape = tf.concat([[batch], tf.shape(values)[1:]], axis=0)
-    return tf.scatter_nd(index[:, tf.newaxis], values, shape)
-
-
-def _still(active, index, state):
-    """Drop the images that have finished from `index` and `state`."""
-
-    def drop():
-        kept = tf.where(active)[:, 0]
-        return tf.nest.map_structure(lambda x: tf.gather(x, kept), (index, state))
-
-    return tf.cond(tf.reduce_all(active), lambda: (index, state), drop)
-
-
-def _arrays(shapes, timespan, batch):
-    return {
-        name: tf.TensorArray(tf.float32, timespan, element_shape=[batch, *shape])
-        for name, shape in shapes.items()
-    }

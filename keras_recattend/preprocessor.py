@@ -109,12 +109,7 @@ class PreprocessingNetwork(keras.layers.Layer):
 
     def build(self, image_shape):
         self.cnn.build(image_shape)
-        batch, height, width, _ = image_shape
-        maps = []
-        for depth, pool in zip(self.cnn.depths, self.cnn.pools, strict=True):
-            height, width = height // pool, width // pool
-            maps.append((batch, height, width, depth))
-        self.transposed.build(maps, image_shape)
+        self.transposed.build(self.cnn.map_shapes(image_shape), image_shape)
 
     def call(self, image, training=False):
         logits = self.logits(image, training=training)

@@ -52,7 +52,7 @@ def test_glimpses(case):
 
 def check_step(model, image, extra, canvas, t, expected):
     controller, head = model.controller, model.box_head
-    stacked = controller.canvas.stack(image, canvas, *extra)
+    stacked = tf.concat([image, canvas[..., tf.newaxis], *extra], axis=-1)
     maps = controller.stack(stacked, step=t)
     u = controller(controller.prepare(image, *extra), canvas, step=t)
     flat = tf.reshape(u, [u.shape[0], -1, u.shape[-1]])

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_recattend.config import BoxNetwork, Config, Inference, Segmentation
 from keras_recattend.model import RecurrentAttention
@@ -97,3 +98,14 @@ def images(config, batch, seed=0):
     shape = (batch, *config.image_size, 3)
     level = np.linspace(0.2, 1.0, batch)[:, None, None, None]
     return (level * random.uniform(0.0, 1.0, shape)).astype(np.float32)
+
+
+def build_with_images(name, with_extra):
+    """Return (model, images, extra channels or None) of a tiny config."""
+    if not with_extra:
+        model = build(CONFIGS[name]())
+        return model, tf.constant(images(model.config, 3)), None
+    model = build(CONFIGS[name](extra_channels=9))
+    size = (3, *model.config.image_size, 9)
+    extra = np.random.default_rng(5).uniform(size=size).astype(np.float32)
+    return model, tf.constant(images(model.config, 3)), tf.constant(extra)

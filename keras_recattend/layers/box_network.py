@@ -1,13 +1,12 @@
-"""Part B after the controller: glimpses and the box (eq. 4-10)."""
-
-import math
-import typing
+"""Part B's last layers, the box heads: from glimpses to a box (eq. 6-10)."""
 
 import keras
 import tensorflow as tf
 
+from keras_recattend.layers.box import Box
 from keras_recattend.layers.convolution import kernel_initializer
 from keras_recattend.layers.float32 import Float32Layer
+from keras_recattend.layers.glimpses import GlimpseNetwork, Glimpses, as_cells
 
 __all__ = ["Box", "GlimpseNetwork", "Glimpses", "HeatMapHead", "LinearHead"]
 
@@ -17,156 +16,6 @@ SHUT = -1e4
 HEAT_PRIOR = -4.6
 # Boxes of the heat map start at this share of the image.
 TYPICAL_SIZE = 0.15
-
-
-class Glimpses(typing.NamedTuple):
-    """What the glimpse LSTM did: lists over glimpses, and the logits after the last.
-
-    Attributes:
-        hidden, cell: float32 [N, units] each.
-        attention: float32 [N, P] each, P = H' W' cells in row-major order.
-        logits: [N, P], the attention logits after the last glimpse.
-    """
-
-    hidden: list
-    cell: list
-    attention: list
-    logits: tf.Tensor
-
-
-class Box(typing.NamedTuple):
-    """A predicted box and all that the head says, in pixels, float32.
-
-    Attributes:
-        center, size: [N, 2], order (y, x).
-        log_variance: [N, 2], of the Gaussian filters.
-        log_gamma_patch, log_gamma_box, log_gamma_mask: [N].
-        state: [N, S], for the score.
-        attention: [N, G, P], of every glimpse (and of the final place, if any).
-        heat: [N, P] logits of the heat map, or None.
-        cells: [N, P, 4] boxes (center, size) of the heat map's cells, or None.
-        place: [N, P], the sharpened attention that chose the box, or None.
-        raw: [N, 9] the linear head's output, or None.
-    """
-
-    center: tf.Tensor
-    size: tf.Tensor
-    log_variance: tf.Tensor
-    log_gamma_patch: tf.Tensor
-    log_gamma_box: tf.Tensor
-    log_gamma_mask: tf.Tensor
-    state: tf.Tensor
-    attention: tf.Tensor
-    heat: tf.Tensor | None = None
-    cells: tf.Tensor | None = None
-    place: tf.Tensor | None = None
-    raw: tf.Tensor | None = None
-
-
-@keras.saving.register_keras_serializable("keras_recattend")
-class GlimpseNetwork(Float32Layer):
-    """LSTM that looks at the feature map a few times by soft attention (eq. 4-5).
-
-    The first glimpse is uniform, or the softmax of a prior; the following ones come
-    from the hidden state by a two-layer MLP with softmax over all cells. The LSTM
-    starts from zero for every object: only the canvas remembers. Where one glimpse is
-    all, there is no MLP.
-
-    Args:
-        glimpses, lstm_units, mlp_units: sizes.
-        grid: (H', W') of the feature map, P = H' W' positions.
-        block: the MLP gives one logit to each block of this many cells each way.
-        last_logits: whether the MLP is applied after the last glimpse as well.
-        initializer: "he" or "small".
-    """
-
-    def __init__(
-        self,
-        glimpses,
-        lstm_units,
-        mlp_units,
-        grid,
-        block=1,
-        last_logits=False,
-        initializer="he",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.glimpses = glimpses
-        self.lstm_units = lstm_units
-        self.mlp_units = mlp_units
-        self.grid = tuple(grid)
-        self.block = block
-        self.last_logits = last_logits
-        self.initializer = initializer
-        small = initializer == "small"
-        kernel = {
-            "kernel_initializer": kernel_initializer("small")
-            if small
-            else "glorot_uniform",
-            "dtype": "float32",
-        }
-        bias = {"bias_initializer": kernel_initializer("small") if small else "zeros"}
-        recurrent = kernel_initializer("small") if small else "orthogonal"
-        self.lstm = keras.layers.LSTMCell(
-            lstm_units, recurrent_initializer=recurrent, name="lstm", **kernel
-        )
-        self.mlp = []
-        if glimpses > 1 or last_logits:
-            self.mlp = [
-                keras.layers.Dense(
-                    mlp_units, activation="relu", name="mlp0", **kernel, **bias
-                ),
-                keras.layers.Dense(
-                    math.prod(self.grid) // block**2, name="mlp1", **kernel, **bias
-                ),
-            ]
-
-    def build(self, features_shape):
-        self.lstm.build((None, features_shape[-1]))
-        if self.mlp:
-            self.mlp[0].build((None, self.lstm_units))
-            self.mlp[1].build((None, self.mlp_units))
-
-    def call(self, features, prior=None):
-        """Look at `features` [N, P, L], float32; `prior` logits [N, P] or None."""
-        batch = tf.shape(features)[0]
-        state = [tf.zeros([batch, self.lstm_units])] * 2
-        cells = math.prod(self.grid)
-        logits = tf.zeros([batch, cells]) if prior is None else prior
-        hidden, cell, attention = [], [], []
-        for glimpse in range(self.glimpses):
-            weights = tf.nn.softmax(logits)
-            read = tf.matmul(weights[:, tf.newaxis], features)[:, 0]
-            output, state = self.lstm(read, state)
-            hidden.append(output)
-            cell.append(state[1])
-            attention.append(weights)
-            if glimpse < self.glimpses - 1 or self.last_logits:
-                logits = self._spread(self.mlp[1](self.mlp[0](output)))
-                if prior is not None:
-                    logits += prior
-        return Glimpses(hidden, cell, attention, logits)
-
-    def _spread(self, logits):
-        """Give every cell its block's logit."""
-        if self.block == 1:
-            return logits
-        height, width = (extent // self.block for extent in self.grid)
-        logits = tf.reshape(logits, [-1, height, 1, width, 1])
-        logits = tf.tile(logits, [1, 1, self.block, 1, self.block])
-        return tf.reshape(logits, [-1, math.prod(self.grid)])
-
-    def get_config(self):
-        return super().get_config() | {
-            "glimpses": self.glimpses,
-            "lstm_units": self.lstm_units,
-            "mlp_units": self.mlp_units,
-            "grid": self.grid,
-            "block": self.block,
-            "last_logits": self.last_logits,
-            "initializer": self.initializer,
-        }
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
@@ -233,7 +82,7 @@ class LinearHead(Float32Layer):
 
         `sharpness` and `blocked` belong to the heat map's head and are not used.
         """
-        glimpses = self.glimpse_network(_flatten(feature_map))
+        glimpses = self.glimpse_network(as_cells(feature_map))
         raw = self.linear(glimpses.hidden[-1])
         return self.decode(raw)._replace(
             state=glimpses.hidden[-1], attention=tf.stack(glimpses.attention, axis=1)
@@ -256,20 +105,15 @@ class LinearHead(Float32Layer):
         )
 
     def get_config(self):
-        glimpses = self.glimpse_network.get_config()
-        names = ["glimpses", "lstm_units", "mlp_units", "initializer"]
-        return (
-            super().get_config()
-            | {name: glimpses[name] for name in names}
-            | {
-                "image_size": self.image_size,
-                "patch_size": self.patch_size,
-                "grid": self.grid,
-                "variance": self.variance,
-                "patch_gamma": self.patch_gamma,
-                "mask_gamma": self.mask_gamma,
-            }
-        )
+        return super().get_config() | {
+            **self.glimpse_network.head_arguments(),
+            "image_size": self.image_size,
+            "patch_size": self.patch_size,
+            "grid": self.grid,
+            "variance": self.variance,
+            "patch_gamma": self.patch_gamma,
+            "mask_gamma": self.mask_gamma,
+        }
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
@@ -360,7 +204,7 @@ class HeatMapHead(Float32Layer):
             blocked: [N, P], 1 for cells that must not be chosen, or None.
         """
         feature_map = tf.cast(feature_map, tf.float32)
-        dense = _flatten(self.dense_head(feature_map))  # [N, P, 5]
+        dense = as_cells(self.dense_head(feature_map))  # [N, P, 5]
         heat = dense[..., 0]
         if blocked is not None:
             heat += SHUT * blocked
@@ -406,7 +250,7 @@ class HeatMapHead(Float32Layer):
         place = self.cell_centers() / extent - 0.5
         return tf.concat(
             [
-                _flatten(feature_map),
+                as_cells(feature_map),
                 tf.tile(place[tf.newaxis], [tf.shape(heat)[0], 1, 1]),
                 tf.sigmoid(heat)[..., tf.newaxis],
                 cells / tf.concat([extent, extent], axis=0),
@@ -423,25 +267,13 @@ class HeatMapHead(Float32Layer):
         return tf.concat([center, tf.exp(log_size) * TYPICAL_SIZE * extent], axis=-1)
 
     def get_config(self):
-        glimpses = self.glimpse_network.get_config()
-        names = ["glimpses", "lstm_units", "mlp_units", "initializer"]
-        return (
-            super().get_config()
-            | {name: glimpses[name] for name in names}
-            | {
-                "image_size": self.image_size,
-                "grid": self.grid,
-                "attention_block": glimpses["block"],
-            }
-        )
+        return super().get_config() | {
+            **self.glimpse_network.head_arguments(),
+            "image_size": self.image_size,
+            "grid": self.grid,
+            "attention_block": self.glimpse_network.block,
+        }
 
 
 def _heat_bias(shape, dtype=None, **_):
     return tf.constant([HEAT_PRIOR] + [0.0] * (shape[0] - 1), dtype or tf.float32)
-
-
-def _flatten(feature_map):
-    """[N, H', W', L] -> [N, P, L] float32, row-major."""
-    shape = feature_map.shape
-    flat = tf.reshape(feature_map, [-1, shape[1] * shape[2], shape[3]])
-    return tf.cast(flat, tf.float32)

@@ -1,4 +1,4 @@
-"""Part A, the external memory (eq. 1-2)."""
+"""Part A, the external memory (eq. 1)."""
 
 import keras
 import tensorflow as tf
@@ -12,8 +12,8 @@ __all__ = ["Canvas"]
 class Canvas(Float32Layer):
     """The canvas: what has been segmented so far, kept beside the image.
 
-    Eq. 1: `c_0 = 0`, `c_t = max(c_{t-1}, y_{t-1})`. Eq. 2: `d_t = [c_t, x]`. No
-    gradient flows through what is written (spec, section 7).
+    Eq. 1: `c_0 = 0`, `c_t = max(c_{t-1}, y_{t-1})`. No gradient flows through what is
+    written (spec, section 7). The controller reads it beside the image (eq. 2).
 
     Call arguments:
         canvas: c_{t-1}, float32 [B, H, W].
@@ -29,16 +29,3 @@ class Canvas(Float32Layer):
 
     def call(self, canvas, segment):
         return tf.maximum(canvas, tf.stop_gradient(segment))
-
-    def stack(self, image, canvas, extra=None):
-        """Return d_t with the image: [image, canvas, extra] along channels.
-
-        Args:
-            image: [B, H, W, 3].
-            canvas: [B, H, W].
-            extra: None, or [B, H, W, 9]: 8 angle channels and the foreground.
-        """
-        parts = [image, tf.cast(canvas[..., tf.newaxis], image.dtype)]
-        if extra is not None:
-            parts.append(tf.cast(extra, image.dtype))
-        return tf.concat(parts, axis=-1)

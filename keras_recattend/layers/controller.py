@@ -5,20 +5,16 @@ import math
 import keras
 import tensorflow as tf
 
-from keras_recattend.layers.canvas import Canvas
 from keras_recattend.layers.context import Context
-from keras_recattend.layers.convolution import (
-    ConvolutionStack,
-    Normalization,
-    kernel_initializer,
-)
+from keras_recattend.layers.convolution import ConvolutionStack, kernel_initializer
+from keras_recattend.layers.normalization import Normalization
 
 __all__ = ["Controller", "LateCanvasController"]
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
 class Controller(keras.layers.Layer):
-    """The paper's controller: a CNN over [image, canvas, extra], anew at every step.
+    """The paper's controller: a CNN over [image, canvas, extra] at every step (eq. 2).
 
     `prepare` does what is needed once an image: the first convolution is linear, so
     what image and extra channels give to it is the same at every step. `call` does the
@@ -50,7 +46,6 @@ class Controller(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="stack",
         )
-        self.canvas = Canvas(name="canvas")
 
     def build(self, image_shape, extra_channels=0):
         batch, height, width, channels = image_shape
@@ -80,7 +75,7 @@ class Controller(keras.layers.Layer):
     def get_config(self):
         stack = self.stack.get_config()
         names = ["depths", "pools", "normalization", "steps", "initializer"]
-        names.append("recompute")
+        names += ["recompute"]
         return super().get_config() | {name: stack[name] for name in names}
 
 

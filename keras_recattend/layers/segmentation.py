@@ -72,12 +72,7 @@ class SegmentationNetwork(keras.layers.Layer):
 
     def build(self, patch_shape):
         self.cnn.build(patch_shape)
-        batch, height, width, _ = patch_shape
-        maps = []
-        for depth, pool in zip(self.cnn.depths, self.cnn.pools, strict=True):
-            height, width = height // pool, width // pool
-            maps.append((batch, height, width, depth))
-        self.transposed.build(maps, patch_shape)
+        self.transposed.build(self.cnn.map_shapes(patch_shape), patch_shape)
 
     def call(self, patch, step=0, training=False):
         maps = self.cnn(

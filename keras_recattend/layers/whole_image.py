@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
-from keras_recattend.layers.box_network import Box, GlimpseNetwork
+from keras_recattend.layers.box import Box
 from keras_recattend.layers.float32 import Float32Layer
+from keras_recattend.layers.glimpses import GlimpseNetwork, as_cells
 
 __all__ = ["WholeImage"]
 
@@ -62,9 +63,7 @@ class WholeImage(Float32Layer):
 
         `sharpness` and `blocked` belong to the heat map's head and are not used.
         """
-        cells, channels = self.grid[0] * self.grid[1], feature_map.shape[-1]
-        features = tf.reshape(feature_map, [-1, cells, channels])
-        glimpses = self.glimpse_network(tf.cast(features, tf.float32))
+        glimpses = self.glimpse_network(as_cells(feature_map))
         return self.whole(tf.shape(feature_map)[0])._replace(
             state=glimpses.hidden[-1], attention=tf.stack(glimpses.attention, axis=1)
         )
@@ -91,17 +90,12 @@ class WholeImage(Float32Layer):
         )
 
     def get_config(self):
-        glimpses = self.glimpse_network.get_config()
-        names = ["glimpses", "lstm_units", "mlp_units", "initializer"]
-        return (
-            super().get_config()
-            | {name: glimpses[name] for name in names}
-            | {
-                "image_size": self.image_size,
-                "patch_size": self.patch_size,
-                "grid": self.grid,
-                "filters": self.filters,
-                "patch_gamma": self.patch_gamma,
-                "mask_gamma": self.mask_gamma,
-            }
-        )
+        return super().get_config() | {
+            **self.glimpse_network.head_arguments(),
+            "image_size": self.image_size,
+            "patch_size": self.patch_size,
+            "grid": self.grid,
+            "filters": self.filters,
+            "patch_gamma": self.patch_gamma,
+            "mask_gamma": self.mask_gamma,
+        }

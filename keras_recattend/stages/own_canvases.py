@@ -9,8 +9,8 @@ import dataclasses
 import tensorflow as tf
 
 from keras_recattend import replicas
+from keras_recattend.inference import LEAST_NEW_SHARE
 from keras_recattend.losses import patch_loss, soft_iou
-from keras_recattend.model import LEAST_NEW_SHARE
 from keras_recattend.stages import looking
 from keras_recattend.stages.canvases import (
     covered_objects,

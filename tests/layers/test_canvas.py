@@ -1,4 +1,4 @@
-"""Eq. 1-2: the canvas."""
+"""Eq. 1: the canvas."""
 
 import numpy as np
 import tensorflow as tf
@@ -18,23 +18,6 @@ def test_canvas_keeps_the_greatest_of_what_was_written(random):
                 for x in range(5):
                     greatest = max(segments[s, b, y, x] for s in range(t + 1))
                     assert float(c[b, y, x]) == greatest
-
-
-def test_stack_is_image_canvas_extra(random):
-    image = random.uniform(size=(2, 3, 5, 3)).astype(np.float32)
-    c = random.uniform(size=(2, 3, 5)).astype(np.float32)
-    extra = random.uniform(size=(2, 3, 5, 9)).astype(np.float32)
-    stacked = Canvas().stack(tf.constant(image), tf.constant(c), tf.constant(extra))
-    assert stacked.shape == (2, 3, 5, 13)
-    for channel in range(13):
-        if channel < 3:
-            expected = image[..., channel]
-        elif channel == 3:
-            expected = c
-        else:
-            expected = extra[..., channel - 4]
-        np.testing.assert_array_equal(stacked[..., channel], expected)
-    assert Canvas().stack(tf.constant(image), tf.constant(c)).shape == (2, 3, 5, 4)
 
 
 def test_no_gradient_flows_into_the_canvas():

@@ -1,0 +1,268 @@
+"""What a config may not be: settings that cannot work, refused before any graph.
+
+Every message says which setting, what it is, and what it should be.
+"""
+
+import math
+
+from keras_recattend.errors import ConfigError
+
+__all__ = ["check_config"]
+
+# Objects of a label map of 16 bits: 0 is the background, and the loop has one step
+# more than there are objects.
+MOST_INSTANCES = 65_534
+
+
+def check_config(config, stages):
+    """Raise a ConfigError if a `Config` cannot work.
+
+    Args:
+        stages: names of the stages that there are.
+    """
+    network, segmentation = config.box_network, config.segmentation
+    _one_of("normalization", config.normalization, ["batch", "batch_per_step", "group"])
+    _one_of("initializer", config.initializer, ["he", "small"])
+    _one_of("variance", network.variance, ["size", "predicted"])
+    _one_of("filters", segmentation.filters, ["density", "normalized"])
+    _one_of("output", segmentation.output, ["relu", "logits"])
+    _check_recompute(config)
+    for name, stage in config.stages.items():
+        _one_of("stage", name, list(stages))
+        _check_stage(config, name, stage)
+    _check_maps(config)
+    _one_factor_a_layer("box_network", network.depths, network.pools)
+    _one_factor_a_layer("segmentation", segmentation.depths, segmentation.pools)
+    _one_factor_a_layer(
+        "segmentation.transposed",
+        segmentation.transposed_depths,
+        segmentation.transposed_factors,
+    )
+    _check_box_stage_pools(network)
+    if network.whole_image:
+        _check_whole_image(config)
+    _check_inputs(config)
+    _check_max_instances(config.max_instances)
+    _check_sizes(config)
+
+
+def _check_recompute(config):
+    network = config.box_network
+    if network.recompute and (network.late_canvas or config.normalization == "group"):
+        raise ConfigError(
+            "box_network.recompute needs late_canvas=False and no group normalisation, "
+            f"got late_canvas={network.late_canvas} and normalization="
+            f"{config.normalization!r}. Set recompute to False."
+        )
+
+
+def _check_stage(config, name, stage):
+    _one_of(f"stages.{name}.optimizer", stage.optimizer, ["adam", "adamw", "momentum"])
+    if name == "preprocess" and config.preprocessor is None:
+        raise ConfigError(
+            "stages.preprocess trains the pre-processing network, but preprocessor is "
+            "None. Give one, or leave the stage out."
+        )
+    for field_name in ("steps", "batch_size", "steps_per_epoch", "validate_every"):
+        if getattr(stage, field_name) < 1:
+            raise ConfigError(
+                f"stages.{name}.{field_name} must be 1 or more, got "
+                f"{getattr(stage, field_name)}."
+            )
+    unrolled = name == "joint" or (name == "box" and not stage.canvases)
+    if unrolled and config.normalization == "batch" and not stage.freeze_normalization:
+        raise ConfigError(
+            f"stages.{name} unrolls the steps with batch normalisation shared over "
+            "them: their statistics differ, and what scores well in training collapses "
+            "in inference. Set freeze_normalization=True, or normalization to "
+            "'batch_per_step' or 'group'."
+        )
+    if name == "own_canvases" and not stage.canvases:
+        raise ConfigError(
+            "stages.own_canvases needs canvases of 1 or more an image, got 0."
+        )
+
+
+def _check_maps(config):
+    """The maps beside image and canvas, and the network that gives them."""
+    if config.preprocessor is not None:
+        _check_preprocessor(config, config.preprocessor)
+    elif config.inference.foreground_threshold:
+        raise ConfigError(
+            "inference.foreground_threshold="
+            f"{config.inference.foreground_threshold} needs a preprocessor. Set it "
+            "to 0."
+        )
+    _one_of("extra_channels", config.extra_channels, [0, 1, 9])
+
+
+def _check_preprocessor(config, network):
+    """The FCN must come back to the image's size, and its skips must meet."""
+    _one_of("preprocessor.angle_classes", network.angle_classes, [0, 8])
+    if config.extra_channels != network.channels:
+        raise ConfigError(
+            f"extra_channels={config.extra_channels} does not fit the preprocessor: "
+            f"its maps are {network.channels} channels ({network.angle_classes} "
+            "angles and the foreground). Leave extra_channels out."
+        )
+    if network.foreground_classes < 1:
+        raise ConfigError(
+            "preprocessor.foreground_classes must be 1, or background and classes "
+            f"together, got {network.foreground_classes}."
+        )
+    outputs = network.foreground_classes + network.angle_classes
+    if not network.transposed_depths or network.transposed_depths[-1] != outputs:
+        raise ConfigError(
+            f"preprocessor.transposed_depths must end with {outputs} "
+            "(foreground_classes + angle_classes), got "
+            f"{network.transposed_depths}."
+        )
+    _one_factor_a_layer("preprocessor", network.depths, network.pools)
+    _one_factor_a_layer(
+        "preprocessor.transposed",
+        network.transposed_depths,
+        network.transposed_factors,
+    )
+    if network.stride != math.prod(network.transposed_factors):
+        raise ConfigError(
+            "The preprocessor's transposed CNN must undo its pooling: "
+            f"pools={network.pools}, factors={network.transposed_factors}"
+        )
+    _divides(
+        "image_size", config.image_size, network.stride, "the preprocessor's pooling"
+    )
+    _check_skips(network)
+
+
+def _check_skips(network):
+    joined = [layer for _, layer in network.skips]
+    if len(set(joined)) < len(joined):
+        raise ConfigError(
+            "preprocessor.skips may join one map to a transposed layer, got "
+            f"{network.skips}."
+        )
+    for convolution, layer in network.skips:
+        if not (
+            1 <= convolution <= len(network.pools)
+            and 1 <= layer < len(network.transposed_factors)
+        ):
+            raise ConfigError(
+                f"preprocessor.skips has {(convolution, layer)}: convolutions are "
+                f"1 to {len(network.pools)}, transposed layers 1 to "
+                f"{len(network.transposed_factors) - 1} (nothing joins the last one's "
+                "map)."
+            )
+        read = math.prod(network.pools[: convolution - 1])
+        given = network.stride // math.prod(network.transposed_factors[:layer])
+        if read != given:
+            raise ConfigError(
+                f"preprocessor.skips has {(convolution, layer)}: convolution "
+                f"{convolution} reads a map of 1/{read} of the image's size, "
+                f"transposed layer {layer} gives one of 1/{given}."
+            )
+
+
+def _check_box_stage_pools(network):
+    pools = network.box_stage_pools
+    if pools and (
+        network.late_canvas
+        or len(pools) != len(network.pools)
+        or math.prod(pools) != math.prod(network.pools)
+    ):
+        raise ConfigError(
+            f"box_network.box_stage_pools={pools} must be as many factors as "
+            f"pools={network.pools}, of the same product, and needs late_canvas=False."
+        )
+
+
+def _check_whole_image(config):
+    """Where no box is drawn, none can be trained, guided or drawn anew."""
+    network, inference = config.box_network, config.inference
+    settings = {
+        "box_network.heat_map": (network.heat_map, False),
+        "box_network.box_stage_pools": (network.box_stage_pools, ()),
+        "box_network.variance": (network.variance, "size"),
+        "segmentation.padding": (config.segmentation.padding, 1.0),
+        "inference.refinements": (inference.refinements, 0),
+        "inference.growth": (inference.growth, 0.0),
+        "inference.inhibition": (inference.inhibition, False),
+        "inference.zoom": (inference.zoom, 1.0),
+    }
+    for name, (value, needed) in settings.items():
+        if value != needed:
+            raise ConfigError(
+                f"box_network.whole_image needs {name}={needed!r}, got {value!r}: "
+                "there is no box to draw."
+            )
+    if None in (network.patch_gamma, network.mask_gamma):
+        raise ConfigError(
+            "box_network.whole_image needs a number for patch_gamma and mask_gamma: "
+            "there is no head that could predict them."
+        )
+    if "box" in config.stages:
+        raise ConfigError(
+            "stages.box trains boxes, but box_network.whole_image has none. Leave the "
+            "stage out."
+        )
+
+
+def _check_inputs(config):
+    if not config.box_network.sees_image and not config.extra_channels:
+        raise ConfigError(
+            "box_network.sees_image=False leaves the canvas alone: it needs a "
+            "preprocessor, whose maps are seen instead."
+        )
+
+
+def _check_max_instances(count):
+    if count < 1:
+        raise ConfigError(f"max_instances must be 1 or more, got {count}")
+    if count > MOST_INSTANCES:
+        raise ConfigError(f"max_instances={count} does not fit a 16-bit label map")
+
+
+def _check_sizes(config):
+    """Pooling and blocks must divide image, grid and patch."""
+    network, segmentation = config.box_network, config.segmentation
+    stride = network.stride
+    if network.late_canvas:
+        levels = max(len(network.context_depths), len(network.joint_context_depths))
+        stride *= 2**levels
+    _divides("image_size", config.image_size, stride, "the controller's pooling")
+    _divides(
+        "The controller's grid",
+        [extent // network.stride for extent in config.image_size],
+        network.attention_block,
+        "box_network.attention_block",
+    )
+    _divides(
+        "patch_size",
+        segmentation.patch_size,
+        math.prod(segmentation.pools),
+        "the segmentation CNN's pooling",
+    )
+    if math.prod(segmentation.pools) != math.prod(segmentation.transposed_factors):
+        raise ConfigError(
+            "The transposed CNN must undo the pooling: pools="
+            f"{segmentation.pools}, factors={segmentation.transposed_factors}"
+        )
+
+
+def _one_factor_a_layer(name, depths, factors):
+    if len(depths) != len(factors):
+        raise ConfigError(
+            f"{name} needs one factor a layer, got depths={depths} and "
+            f"factors={factors}."
+        )
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        raise ConfigError(f"{name} must be one of {allowed}, got {value!r}.")
+
+
+def _divides(name, size, stride, what):
+    if any(extent < stride or extent % stride for extent in size):
+        raise ConfigError(
+            f"{name}={tuple(size)} must be a multiple of {stride} ({what}), both axes."
+        )

@@ -1,0 +1,177 @@
+"""Inference's loop: steps until every image's score has fallen below the threshold."""
+
+import tensorflow as tf
+
+from keras_recattend import boxes
+from keras_recattend.unrolling import time_second
+
+__all__ = ["LEAST_NEW_SHARE", "infer"]
+
+# A step that adds fewer new pixels than this share of its box has found nothing.
+LEAST_NEW_SHARE = 0.05
+
+
+def infer(
+    model,
+    image,
+    extra=None,
+    stop=None,
+    inference=None,
+    with_masks=True,
+    with_attention=False,
+):
+    """Run the steps as inference does; see `RecurrentAttention.infer`."""
+    _check_images(image, model.config.image_size)
+    settings = inference or model.config.inference
+    stop = settings.stop if stop is None else stop
+    timespan = model.config.timespan
+    batch = tf.shape(image)[0]
+    maps = None
+    if extra is None and model.preprocessor is not None:
+        maps = model.maps(image)
+        extra = maps.extra
+    prepared = model.prepare(image, extra)
+    shapes = _shapes(model, with_masks, with_attention)
+    arrays = _arrays(shapes, timespan, image.shape[0])
+
+    # Of the images that are not finished; `index` says which of the batch they are.
+    state = {
+        "image": prepared.image,
+        "features": prepared.features,
+        "canvas": model.canvas.blank(batch, model.config.image_size),
+        "blocked": tf.zeros([batch, model.grid[0] * model.grid[1]]),
+    }
+    if extra is not None:
+        state["extra"] = prepared.extra
+
+    def more(t, index, state, arrays):
+        return (t < timespan) & (tf.size(index) > 0)
+
+    def body(t, index, state, arrays):
+        here = prepared._replace(
+            image=state["image"],
+            extra=state.get("extra"),
+            features=state["features"],
+        )
+        canvas, blocked = state["canvas"], state["blocked"]
+        box, segment, score = model.find(
+            here, canvas, step=t, blocked=blocked, inference=settings
+        )
+        active = tf.ones_like(score, tf.bool)
+        if stop:
+            active = score >= settings.score_threshold
+        if settings.inhibition:
+            blocked = _inhibit(blocked, box, canvas, segment)
+        values = _values(model, box, segment, score, tf.cast(active, tf.float32))
+        arrays = {
+            name: a.write(t, _spread(values[name], index, batch))
+            for name, a in arrays.items()
+        }
+        canvas = model.canvas(canvas, values["masks"])
+        state = state | {"canvas": canvas, "blocked": blocked}
+        if stop:
+            index, state = _still(active, index, state)
+        return t + 1, index, state, arrays
+
+    steps, _, _, arrays = tf.while_loop(
+        more,
+        body,
+        (tf.constant(0), tf.range(batch), state, arrays),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([None]),
+            tf.nest.map_structure(
+                lambda x: tf.TensorShape([None, *x.shape[1:]]), state
+            ),
+            tf.nest.map_structure(lambda _: None, arrays),
+        ),
+    )
+    outputs = {name: time_second(a.stack()) for name, a in arrays.items()}
+    outputs["count"] = tf.reduce_sum(
+        tf.cast(outputs["scores"] >= settings.score_threshold, tf.int32), axis=1
+    )
+    outputs["steps"] = tf.fill([batch], steps)
+    if with_masks:
+        outputs["canvas"] = tf.reduce_max(outputs["masks"], axis=1)
+    if maps is not None:
+        outputs["foreground"] = maps.foreground
+        if maps.semantic is not None:
+            outputs["semantic"] = maps.semantic
+    return outputs
+
+
+def _check_images(image, size):
+    shape = image.shape
+    if shape.rank != 4 or shape[-1] != 3 or tuple(shape[1:3]) != tuple(size):
+        raise ValueError(
+            f"Images should have shape [batch, {size[0]}, {size[1]}, 3] "
+            f"(the config's image_size), got {tuple(shape)}."
+        )
+
+
+def _shapes(model, with_masks, with_attention):
+    """What is returned of every step: its name, and its shape for one image."""
+    network = model.config.box_network
+    cells = model.grid[0] * model.grid[1]
+    patch_size = list(model.config.segmentation.patch_size)
+    shapes = {"scores": [], "boxes": [4], "patches": patch_size}
+    if with_masks:
+        shapes["masks"] = list(model.config.image_size)
+    if with_attention:
+        # A heat map's final place is one more read.
+        shapes["attention"] = [network.glimpses + network.heat_map, cells]
+        if network.heat_map:
+            shapes["heat"] = [cells]
+    return shapes
+
+
+def _arrays(shapes, timespan, batch):
+    return {
+        name: tf.TensorArray(tf.float32, timespan, element_shape=[batch, *shape])
+        for name, shape in shapes.items()
+    }
+
+
+def _values(model, box, segment, score, on):
+    """What a step has found, by the names of `_shapes`.
+
+    Args:
+        on: float32 [N], 0 for images that this step finishes: theirs are zeros.
+    """
+    low, high = boxes.corners(segment.center, segment.size)
+    cells = tf.sigmoid(segment.heat) if model.is_normalized else segment.heat
+    values = {
+        "scores": score * on,
+        "boxes": tf.concat([low, high], axis=-1) * on[:, tf.newaxis],
+        "patches": cells * on[:, tf.newaxis, tf.newaxis],
+        "masks": segment.mask * on[:, tf.newaxis, tf.newaxis],
+        "attention": box.attention * on[:, tf.newaxis, tf.newaxis],
+    }
+    if box.heat is not None:
+        values["heat"] = tf.sigmoid(box.heat) * on[:, tf.newaxis]
+    return values
+
+
+def _inhibit(blocked, box, canvas, segment):
+    """Shut the attended cell of steps that added next to nothing."""
+    new = tf.reduce_sum(tf.nn.relu(segment.mask - canvas), axis=[1, 2])
+    area = tf.reduce_prod(segment.size, axis=-1)
+    stuck = tf.cast(new < LEAST_NEW_SHARE * area, tf.float32)
+    cell = tf.one_hot(tf.argmax(box.place, axis=-1), blocked.shape[-1])
+    return tf.maximum(blocked, stuck[:, tf.newaxis] * cell)
+
+
+def _spread(values, index, batch):
+    """Values of some images of a batch at their places, zeros at the others'."""
+    shape = tf.concat([[batch], tf.shape(values)[1:]], axis=0)
+    return tf.scatter_nd(index[:, tf.newaxis], values, shape)
+
+
+def _still(active, index, state):
+    """Drop the images that have finished from `index` and `state`."""
+
+    def drop():
+        kept = tf.where(active)[:, 0]
+        return tf.nest.map_structure(lambda x: tf.gather(x, kept), (index, state))
+
+    return tf.cond(tf.reduce_all(active), lambda: (index, state), drop)

@@ -1,0 +1,68 @@
+"""Configs: settings that cannot work."""
+
+import dataclasses
+
+import pytest
+from tiny_models import CONFIGS, heat_config, paper_config
+
+from keras_recattend.config import ConfigError, Stage
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": (36, 40)}, r"image_size=\(36, 40\) must be a multiple of 8"),
+        ({"image_size": (0, 40)}, "image_size"),
+        ({"segmentation": {"patch_size": (8, 10)}}, "patch_size=.* multiple of 4"),
+        ({"box_network": {"pools": (2,)}}, "one factor a layer"),
+        ({"segmentation": {"pools": (2,)}}, "one factor a layer"),
+        ({"segmentation": {"transposed_factors": (2, 2)}}, "one factor a layer"),
+        ({"segmentation": {"transposed_factors": (2, 1, 1)}}, "undo the pooling"),
+        ({"max_instances": 0}, "max_instances must be 1 or more"),
+        ({"max_instances": 70_000}, "16-bit"),
+        ({"normalization": "layer"}, "normalization must be one of"),
+        ({"initializer": "glorot"}, "initializer must be one of"),
+        ({"extra_channels": 3}, "extra_channels must be one of"),
+        ({"box_network": {"variance": "big"}}, "variance must be one of"),
+        ({"segmentation": {"filters": "box"}}, "filters must be one of"),
+        ({"segmentation": {"output": "tanh"}}, "output must be one of"),
+        ({"box_network": {"box_stage_pools": (2,)}}, "box_stage_pools=.* as many"),
+        ({"box_network": {"box_stage_pools": (2, 2)}}, "of the same product"),
+        ({"stages": {"box": Stage(1, optimizer="sgd", canvases=0)}}, "optimizer must"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        paper_config(**changes)
+
+
+def test_the_context_needs_an_even_grid():
+    heat = CONFIGS["heat"]()
+    assert heat.replace(image_size=(16, 32)).image_size == (16, 32)
+    with pytest.raises(ValueError, match="multiple of 16"):
+        heat.replace(image_size=(24, 32))
+
+
+@pytest.mark.parametrize("name", ["joint", "box"])
+def test_unrolled_stages_refuse_shared_statistics_that_move(name):
+    # Matched IoU fell from 0.32 in training to 0.02 in inference with them.
+    stage = Stage(steps=5, canvases=0)
+    with pytest.raises(ConfigError, match="freeze_normalization"):
+        heat_config(normalization="batch", stages={name: stage})
+    frozen = dataclasses.replace(stage, freeze_normalization=True)
+    heat_config(normalization="batch", stages={name: frozen})
+    heat_config(normalization="group", stages={name: stage})
+
+
+@pytest.mark.parametrize("option", ["steps", "batch_size", "steps_per_epoch"])
+def test_a_stage_needs_something_to_do(option):
+    stage = Stage(**({"steps": 5} | {option: 0}))
+    with pytest.raises(ConfigError, match=f"stages.segmentation.{option} must be 1"):
+        heat_config(stages={"segmentation": stage})
+
+
+@pytest.mark.parametrize("changes", [{"late_canvas": True}, {}])
+def test_recompute_where_nothing_can_be_recomputed_is_refused(changes):
+    base = heat_config() if changes else paper_config(normalization="group")
+    with pytest.raises(ConfigError, match="recompute"):
+        base.replace(box_network={"recompute": True})

@@ -1,0 +1,71 @@
+"""Training's loop: with and without the truth."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_models import build_with_images
+
+from keras_recattend.truth import Truth
+
+
+@pytest.fixture(params=[("paper", True), ("heat", False)], ids=lambda case: case[0])
+def tiny(request):
+    """(model, images, extra channels or None), the paper's form and ours."""
+    return build_with_images(*request.param)
+
+
+def test_unroll_without_truth_is_inference(tiny):
+    """With all switches off, training's loop finds what inference finds.
+
+    Boxes drawn anew included: the heat map's configuration does it once.
+    """
+    model, image, extra = tiny
+    model.config = model.config.replace(
+        inference={"growth": 0.1, "inhibition": False, "stop": False}
+    )
+    timespan = model.config.timespan
+    truth = Truth.of_masks(tf.zeros([3, timespan, *image.shape[1:3]]), (0.2, 4.0))
+    off = tf.zeros([3, timespan])
+    out = model.unroll(
+        model.prepare(image, extra), truth, (off, off), collect=("masks", "scores")
+    )
+    expected = model.infer(image, extra)
+    np.testing.assert_allclose(out["masks"], expected["masks"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(out["scores"], expected["scores"], rtol=1e-4, atol=1e-5)
+
+
+def test_unroll_shows_the_truth_where_switched_on(tiny, random):
+    model, image, extra = tiny
+    model.config = model.config.replace(inference={"refinements": 0})
+    timespan = model.config.timespan
+    masks = np.zeros((3, timespan, *image.shape[1:3]), np.float32)
+    masks[:, 0, 3:9, 4:12] = 1.0
+    masks[:, 1, 15:25, 20:32] = 1.0
+    truth = Truth.of_masks(tf.constant(masks), (0.2, 4.0))
+    use_box = random.integers(0, 2, size=(3, timespan)).astype(np.float32)
+    use_mask = random.integers(0, 2, size=(3, timespan)).astype(np.float32)
+    names = ("masks", "canvas", "greedy", "center", "size", "center_used", "size_used")
+    out = model.unroll(
+        model.prepare(image, extra), truth, (use_box, use_mask), collect=names
+    )
+    out = {name: value.numpy() for name, value in out.items()}
+    padding = model.config.segmentation.padding if model.is_normalized else 1.0
+    for b in range(3):
+        canvas = np.zeros(image.shape[1:3], np.float32)
+        for t in range(timespan):
+            greedy = out["greedy"][b, t]
+            center, size = out["center"][b, t], out["size"][b, t]
+            if use_box[b, t]:
+                center = (greedy[:, np.newaxis] * truth.center[b]).numpy().sum(0)
+                size = (greedy[:, np.newaxis] * truth.size[b]).numpy().sum(0)
+            np.testing.assert_allclose(out["center_used"][b, t], center, rtol=1e-4)
+            np.testing.assert_allclose(
+                out["size_used"][b, t], padding * size, rtol=1e-4
+            )
+            shown = out["masks"][b, t]
+            if use_mask[b, t]:
+                shown = (greedy[:, np.newaxis, np.newaxis] * masks[b]).sum(0)
+            canvas = np.maximum(canvas, shown)
+            np.testing.assert_allclose(
+                out["canvas"][b, t], canvas, rtol=1e-4, atol=1e-6
+            )
