@@ -1,7 +1,8 @@
 """Functions of tensors compiled by XLA, where it is there.
 
 What TensorFlow does in ten passes over an image, each a kernel that writes it anew, is
-one pass when compiled. It pays for pixels looked up one by one; convolutions are slower.
+one pass when compiled. It pays where pixels are looked up one by one; convolutions are
+slower.
 """
 
 import functools

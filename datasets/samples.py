@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from datasets.errors import DataError
 from datasets.manifest import Manifest
+from keras_recattend.threads import usable_cores
 
 __all__ = ["Sample", "Samples", "decode", "resize_image", "resize_labels"]
 
@@ -86,7 +87,8 @@ class Samples:
             order: int64 pairs; the index says which image, the number is handed on.
             function: of int64 [] and `Sample`.
         """
-        parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+        # Not AUTOTUNE: batches are made by the same threads, and it lets sixteen wait.
+        parallel = {"num_parallel_calls": _cores(), "deterministic": True}
         if self._cache is not None:
 
             def load(number, index):
@@ -199,6 +201,11 @@ def resize_image(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 def resize_labels(labels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Nearest pixel, pixel centers aligned; [h, w] to [H, W]."""
     return tf.image.resize(labels[..., None], size, "nearest")[..., 0]
+
+
+def _cores():
+    scheduled, quota = usable_cores()
+    return min(scheduled, quota or scheduled)
 
 
 def _classes(features, most_objects):

@@ -107,7 +107,7 @@ def _is_inside(place, extent):
 
 
 def _split(place, extent):
-    """The pixel before, int32, that has one behind it; and how far behind it, 0 to 1."""
+    """The pixel before, int32, and how far behind it, 0 to 1; another one follows."""
     place = tf.clip_by_value(place, 0.0, extent - 1.0)
     before = tf.minimum(tf.floor(place), extent - 2.0)
     return tf.cast(before, tf.int32), place - before
