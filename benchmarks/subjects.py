@@ -15,8 +15,9 @@ from keras_recattend.training import make_optimizer
 __all__ = ["CountingModel", "config_of", "subject"]
 
 
-# Images of the pipeline's data set, and batches of one repetition.
-PLANTS, BATCHES = 32, 25
+# Images of the pipeline's data set, and batches of one repetition: many, since a few
+# lie ready from before.
+PLANTS, BATCHES = 32, 100
 # Large files of one repetition.
 FILES = 8
 # Side of the pictures that are predicted, whatever the network's input.

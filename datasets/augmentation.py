@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from datasets.compiled import compiled
+from datasets.warp import lines, look_up
 from keras_recattend.config import Augmentation
 
 __all__ = ["Transform", "apply", "check", "draw", "order_objects"]
@@ -151,22 +153,20 @@ def apply(
     Returns:
         The image, float32 [H, W, 3] in [0, 1], and the labels, [H, W] as they came.
     """
-    image = tf.cast(image, tf.float32)
-    outside = tf.zeros([3]) if augmentation.pad_crop else median
+    factor, offset = transform.factor / 255, transform.offset
     if _moves(augmentation):
-        # The warp knows one fill value for all channels: 0 after the subtraction.
-        image = _warp(image - outside, transform.matrix, "BILINEAR")
-        labels = _warp(labels[..., None], transform.matrix, "NEAREST")[..., 0]
+        outside = tf.zeros([3]) if augmentation.pad_crop else median
+        where = lines(transform.matrix, labels.shape)
+        image, labels = _moved(image, labels, where, outside, factor, offset)
     else:
-        outside = tf.zeros([3])
-    factor, offset = transform.factor, transform.offset
-    image = image * (factor / 255) + (outside * (factor / 255) + offset)
-    image = tf.clip_by_value(image, 0.0, 1.0)
+        image = tf.cast(image, tf.float32) * factor + offset
+        image = tf.clip_by_value(image, 0.0, 1.0)
     if _recolours(augmentation):
         image = _recolour(augmentation, transform, image)
     return image, labels
 
 
+@compiled
 def order_objects(
     labels: tf.Tensor,
     least: tf.Tensor | None,
@@ -190,9 +190,10 @@ def order_objects(
     if most_objects < 1:
         nothing = tf.zeros([max_instances], tf.int32)
         return tf.zeros_like(labels), tf.constant(0), nothing
-    areas = tf.math.bincount(
-        labels, minlength=most_objects + 1, maxlength=most_objects + 1
-    )[1:]
+    # Not `tf.math.bincount`: the size of what it gives depends on the labels, and each
+    # image would be compiled anew.
+    ids = tf.reshape(labels, [-1])
+    areas = tf.math.unsorted_segment_sum(tf.ones_like(ids), ids, most_objects + 1)[1:]
     kept = areas > 0
     if least is not None:
         kept &= tf.cast(areas, tf.float32) >= least
@@ -273,19 +274,11 @@ def _geometry(augmentation, uniform, around, image_size):
     return tf.concat([inverse, moved[:, None]], 1), scale * scale
 
 
-def _warp(image, matrix, interpolation):
-    """`image` [H, W, C] seen through `matrix`; outside is 0."""
-    (yy, yx, y0), (xy, xx, x0) = (tf.unstack(row) for row in tf.unstack(matrix))
-    zero = tf.constant(0.0)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[None],
-        # The op counts (x, y), and maps results to sources as we do.
-        transforms=tf.stack([xx, xy, x0, yx, yy, y0, zero, zero])[None],
-        output_shape=tf.shape(image)[:2],
-        fill_value=0.0,
-        interpolation=interpolation,
-        fill_mode="CONSTANT",
-    )[0]
+@compiled
+def _moved(image, labels, where, outside, factor, offset):
+    """Geometry and colour in one pass."""
+    image, labels = look_up(image, labels, where, outside)
+    return tf.clip_by_value(image * factor + offset, 0.0, 1.0), labels
 
 
 def _recolour(augmentation, transform, image):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from datasets import augmentation as augment
 from datasets.collage import Layer, paste
 from datasets.manifest import Manifest
-from datasets.samples import PARALLEL, Samples
+from datasets.samples import Samples, parallel
 from keras_recattend.config import Augmentation
 
 __all__ = ["WHOLE", "training_stream", "validation_batches"]
@@ -121,7 +121,7 @@ def training_stream(
         )
         numbers = order.map(lambda number, index: number)
         layers = tf.data.Dataset.zip(numbers, samples.map(order, layer), lent)
-        dataset = layers.map(pasted, **PARALLEL)
+        dataset = layers.map(pasted, **parallel())
     else:
         dataset = samples.map(
             order,

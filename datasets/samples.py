@@ -9,14 +9,20 @@ import tensorflow as tf
 
 from datasets.errors import DataError
 from datasets.manifest import Manifest
+from keras_recattend.threads import usable_cores
 
-__all__ = ["PARALLEL", "Sample", "Samples", "decode", "resize_image", "resize_labels"]
+__all__ = [
+    "Sample",
+    "Samples",
+    "decode",
+    "parallel",
+    "resize_image",
+    "resize_labels",
+]
 
 # Decoded sets up to this size are kept in memory.
 CACHE_BYTES = 2_000_000_000
 READ_BUFFER = 262_144
-# How maps over samples run: on all cores, and in order.
-PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
 _FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
     "image/labels": tf.io.FixedLenFeature([], tf.string),
@@ -25,6 +31,16 @@ _FEATURES = {
     ),
     "image/object/count": tf.io.FixedLenFeature([], tf.int64),
 }
+
+
+def parallel() -> dict:
+    """How maps over samples run: on all cores, and in order.
+
+    Not AUTOTUNE: batches are made by the same threads, and it lets sixteen wait.
+    """
+    scheduled, quota = usable_cores()
+    cores = min(scheduled, quota or scheduled)
+    return {"num_parallel_calls": cores, "deterministic": True}
 
 
 class Sample(NamedTuple):
@@ -93,12 +109,12 @@ class Samples:
             def load(number, index):
                 return function(number, Sample(*(a[index] for a in self._cache)))
 
-            return order.map(load, **PARALLEL)
+            return order.map(load, **parallel())
 
         def load_and_decode(number, serialized):
             return function(number, self._decode(serialized))
 
-        return self._read(order).map(load_and_decode, **PARALLEL)
+        return self._read(order).map(load_and_decode, **parallel())
 
     def _decode(self, serialized):
         return decode(serialized, self._size, self.most_objects, self._labels_dtype)

@@ -63,7 +63,7 @@ def test_in_front_every_pixel_of_an_object_is_there_and_behind_those_that_are_fr
         behind = is_behind(result)
         kinds.add(behind)
         for i in new_ids(result):
-            expected = ABOVE == i
+            expected = i == ABOVE
             if behind:
                 expected &= BELOW == 0
             np.testing.assert_array_equal(result.labels == i + 3, expected)
