@@ -30,6 +30,7 @@ def controller(config, dtype):
             network.canvas_depth,
             network.joint_layers,
             network.joint_context_depths,
+            center_map=network.center_map,
             **common,
         )
     return Controller(

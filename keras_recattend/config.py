@@ -139,6 +139,9 @@ class BoxNetwork:
         glimpses, lstm_units, mlp_units: the glimpse LSTM and its attention MLP.
         heat_map: predict per cell "center of an object that is not on the canvas"
             and that object's box; guides the attention and carries the box.
+        center_map: with a heat map and `late_canvas`, the controller also sees where
+            the centres of the objects found so far are. The canvas alone cannot tell a
+            small object under a neighbour's mask from one that was found.
         attention_block: with a heat map, the MLP says where to look in blocks of this
             many cells each way; within a block the heat alone decides.
         sharpness: factor on the logits of the last read, with a heat map (1 = soft
@@ -167,6 +170,7 @@ class BoxNetwork:
     lstm_units: int = 256
     mlp_units: int = 256
     heat_map: bool = False
+    center_map: bool = False
     attention_block: int = 1
     sharpness: float = 1.0
     whole_image: bool = False

@@ -27,6 +27,7 @@ def check_config(config, stages):
     _one_of("filters", segmentation.filters, ["density", "normalized"])
     _one_of("output", segmentation.output, ["relu", "logits"])
     _check_recompute(config)
+    _check_center_map(config)
     for name, stage in config.stages.items():
         _one_of("stage", name, list(stages))
         _check_stage(config, name, stage)
@@ -53,6 +54,19 @@ def _check_recompute(config):
             "box_network.recompute needs late_canvas=False and no group normalisation, "
             f"got late_canvas={network.late_canvas} and normalization="
             f"{config.normalization!r}. Set recompute to False."
+        )
+
+
+def _check_center_map(config):
+    network, filters = config.box_network, config.segmentation.filters
+    if network.center_map and not (
+        network.heat_map and network.late_canvas and filters == "normalized"
+    ):
+        raise ConfigError(
+            "box_network.center_map needs heat_map=True, late_canvas=True and "
+            f"segmentation.filters='normalized', got heat_map={network.heat_map}, "
+            f"late_canvas={network.late_canvas} and "
+            f"filters={filters!r}. Set center_map to False."
         )
 
 

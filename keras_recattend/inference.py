@@ -43,6 +43,8 @@ def infer(
     }
     if extra is not None:
         state["extra"] = prepared.extra
+    if model.config.box_network.center_map:
+        state["centers"] = model.no_centers(batch)
 
     def more(t, index, state, arrays):
         return (t < timespan) & (tf.size(index) > 0)
@@ -54,8 +56,9 @@ def infer(
             features=state["features"],
         )
         canvas, blocked = state["canvas"], state["blocked"]
+        centers = state.get("centers")
         box, segment, score = model.find(
-            here, canvas, step=t, blocked=blocked, inference=settings
+            here, canvas, t, blocked, inference=settings, centers=centers
         )
         active = tf.ones_like(score, tf.bool)
         if stop:
@@ -69,6 +72,8 @@ def infer(
         }
         canvas = model.canvas(canvas, values["masks"])
         state = state | {"canvas": canvas, "blocked": blocked}
+        if centers is not None:
+            state["centers"] = model.mark(centers, segment)
         if stop:
             index, state = _still(active, index, state)
         return t + 1, index, state, arrays

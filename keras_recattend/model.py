@@ -178,11 +178,20 @@ class RecurrentAttention(ObjectiveModel):
         features = self.controller.prepare(*seen, training=training)
         return Prepared(image, extra, features)
 
-    def look(self, prepared, canvas, step=0, training=False, blocked=None):
-        """Return the `Box` of the next object for canvases [N, H, W] (eq. 3-10)."""
-        pools = {"pools": prepared.pools} if prepared.pools else {}
+    def look(
+        self, prepared, canvas, step=0, training=False, blocked=None, centers=None
+    ):
+        """Return the `Box` of the next object for canvases [N, H, W] (eq. 3-10).
+
+        Args:
+            blocked: [N, P], 1 for cells that must not be chosen, or None.
+            centers: [N, P], see `no_centers`; None without a centre map.
+        """
+        options = {"pools": prepared.pools} if prepared.pools else {}
+        if centers is not None:
+            options["centers"] = centers
         u = self.controller(
-            prepared.features, canvas, step=step, training=training, **pools
+            prepared.features, canvas, step=step, training=training, **options
         )
         return self.box_head(
             u, sharpness=self.config.box_network.sharpness, blocked=blocked
@@ -226,15 +235,37 @@ class RecurrentAttention(ObjectiveModel):
         settings = self.config.segmentation
         return around_mask(segment, settings.patch_size, settings.padding, growth)
 
-    def find(self, prepared, canvas, step=0, blocked=None, inference=None):
+    def find(
+        self, prepared, canvas, step=0, blocked=None, inference=None, centers=None
+    ):
         """Look and segment as in inference: (box, segment, score [N])."""
         settings = inference or self.config.inference
-        box = self.look(prepared, canvas, step=step, blocked=blocked)
+        box = self.look(prepared, canvas, step=step, blocked=blocked, centers=centers)
         segment = self.segment(prepared, canvas, box, *self.patch_box(box), step=step)
         for _ in range(settings.refinements):
             center, size = self.around_mask(segment, settings.growth)
             segment = self.segment(prepared, canvas, box, center, size, step=step)
         return box, segment, tf.sigmoid(self.scoring(box.state, segment.features))
+
+    def no_centers(self, batch):
+        """Return the centre map before the first step, [N, P].
+
+        It goes with the canvas, where the config wants one: a blob for each object
+        found so far.
+        """
+        return tf.zeros([batch, self.grid[0] * self.grid[1]])
+
+    def mark(self, centers, segment):
+        """Return the centre map with what a step has found.
+
+        The centre is that of the box round the mask's cells above 1/2. Where there are
+        none, nothing is marked.
+        """
+        center, size = self.around_mask(segment)
+        blob = self.box_head.blobs(center, size / self.config.segmentation.padding)
+        found = tf.reduce_any(segment.heat > 0.0, axis=[1, 2])
+        found = tf.cast(found, tf.float32)[:, tf.newaxis]
+        return tf.maximum(centers, tf.stop_gradient(found * blob))
 
     # -- the loops ---------------------------------------------------------------------
 

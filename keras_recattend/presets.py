@@ -74,6 +74,7 @@ def cvppp():
             lstm_units=80,
             mlp_units=64,
             heat_map=True,
+            center_map=True,
             attention_block=4,
             sharpness=10.0,
         ),
@@ -91,15 +92,15 @@ def cvppp():
             refinements=2, growth=0.15, inhibition=True, zoom=1.7, min_area=25
         ),
         # Up to the size at which the second pass sees small plants.
-        augmentation=dataclasses.replace(_ROSETTE, scale=(0.8, 1.6)),
+        augmentation=dataclasses.replace(_ROSETTE, scale=(0.8, 1.6), paste=6),
         stages={
-            "box": Stage(steps=6000, share=0.36, canvases=4, steps_per_epoch=100),
+            "box": Stage(steps=6000, share=0.42, canvases=4, steps_per_epoch=100),
             "segmentation": Stage(
                 steps=8000, share=0.2, canvas_distortion=0.005, steps_per_epoch=100
             ),
             "own_canvases": Stage(
                 steps=2000,
-                share=0.4,
+                share=0.33,
                 learning_rate=4e-4,
                 canvases=8,
                 jitter=(0.03, 0.08),
@@ -108,7 +109,7 @@ def cvppp():
             ),
             "joint": Stage(
                 steps=60,
-                share=0.04,
+                share=0.05,
                 batch_size=2,
                 learning_rate=5e-6,
                 steps_per_epoch=15,

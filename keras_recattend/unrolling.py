@@ -35,12 +35,13 @@ def unroll(
         center, size = _mixed_box(model, box, cut, greedy, use_box[:, t])
         return _segment_refined(model, prepared, canvas, box, center, size, t, training)
 
-    def body(t, canvas, arrays):
+    def body(t, state, arrays):
+        canvas, centers = state["canvas"], state.get("centers")
         # The loop's gradient would otherwise carry one for each of these through all
         # steps, though nothing asks for it: what is written passes none (eq. 1).
         canvas = tf.stop_gradient(canvas)
         prepared = _without_gradient(given)
-        box = model.look(prepared, canvas, step=t, training=training)
+        box = model.look(prepared, canvas, t, training, centers=centers)
         segment = None
         if model.config.box_network.whole_image:
             # The patch needs no match, and the match needs the segment.
@@ -54,25 +55,44 @@ def unroll(
         if noise_seed is not None:
             true_mask = noisy(true_mask, noise_seed + tf.stack([0, t]))
         written, score_features = true_mask, None
+        if centers is not None:
+            marked = _marked_truth(model, centers, truth, greedy)
         if segment_objects:
             segment = segment or segment_step(prepared, t, canvas, box, greedy)
             show_truth = use_mask[:, t, tf.newaxis, tf.newaxis]
             written = show_truth * true_mask + (1.0 - show_truth) * segment.mask
+            if centers is not None:
+                own = model.mark(centers, segment)
+                marked = tf.where(use_mask[:, t, tf.newaxis] > 0, marked, own)
             score_features = segment.features
             values |= _of_segment(segment)
         canvas = model.canvas(canvas, written)
         score = tf.sigmoid(model.scoring(box.state, score_features))
         values |= _of_box(box) | {"canvas": canvas, "scores": score}
         arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
-        return t + 1, canvas, arrays
+        state = {"canvas": canvas}
+        if centers is not None:
+            state["centers"] = marked
+        return t + 1, state, arrays
 
+    start = {"canvas": model.canvas.blank(batch, image_size)}
+    if model.config.box_network.center_map:
+        start["centers"] = model.no_centers(batch)
     _, _, arrays = tf.while_loop(
         lambda t, *_: t < timespan,
         body,
-        (tf.constant(0), model.canvas.blank(batch, image_size), arrays),
+        (tf.constant(0), start, arrays),
         maximum_iterations=timespan,
     )
     return {name: time_second(a.stack()) for name, a in arrays.items()}
+
+
+def _marked_truth(model, centers, truth, greedy):
+    """The centre map with the greedily matched truth."""
+    center = tf.einsum("bt,btc->bc", greedy, truth.center)
+    size = tf.einsum("bt,btc->bc", greedy, truth.size)
+    there = tf.reduce_sum(greedy, axis=-1, keepdims=True)
+    return tf.maximum(centers, there * model.box_head.blobs(center, size))
 
 
 def _without_gradient(prepared):

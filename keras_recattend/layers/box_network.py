@@ -16,6 +16,9 @@ SHUT = -1e4
 HEAT_PRIOR = -4.6
 # Boxes of the heat map start at this share of the image.
 TYPICAL_SIZE = 0.15
+# Blobs at objects' centres: deviation as share of the object, at least in cells.
+BLOB_SHARE = 0.1
+BLOB_CELLS = 0.6
 
 
 @keras.saving.register_keras_serializable("keras_recattend")
@@ -195,6 +198,28 @@ class HeatMapHead(Float32Layer):
             for cells, stride in zip(self.grid, self.cell, strict=True)
         ]
         return tf.reshape(tf.stack(tf.meshgrid(*axes, indexing="ij"), axis=-1), [-1, 2])
+
+    def blobs(self, center, size):
+        """Return maps of the cells, each with a blob at one object's centre, [..., P].
+
+        1 at the cell that holds the centre, a Gaussian around it.
+
+        Args:
+            center, size: [..., 2] pixels.
+        """
+        stride = tf.constant(self.cell, tf.float32)
+        cells = self.cell_centers()  # [P, 2]
+        distance = cells - center[..., tf.newaxis, :]  # [..., P, 2]
+        deviation = tf.maximum(BLOB_CELLS * stride, BLOB_SHARE * size)
+        scaled = distance / deviation[..., tf.newaxis, :]
+        blob = tf.exp(-0.5 * tf.reduce_sum(tf.square(scaled), axis=-1))
+        # The nearest cell is the centre: rounding would miss it at the image's edge.
+        nearest = tf.argmin(
+            tf.reduce_sum(tf.square(distance / stride), axis=-1),
+            axis=-1,
+            output_type=tf.int32,
+        )
+        return tf.maximum(blob, tf.one_hot(nearest, cells.shape[0]))
 
     def call(self, feature_map, sharpness=1.0, blocked=None):
         """Return the `Box` for the feature map u_t [N, H', W', L].

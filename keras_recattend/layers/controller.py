@@ -97,6 +97,8 @@ class LateCanvasController(keras.layers.Layer):
         joint_layers: number of joint convolutions.
         joint_context_depths: of each level of a `Context` of trunk and canvas, added
             after the first joint convolution; () = none.
+        center_map: whether the canvas has a companion: the centres of the objects that
+            are on it, at the resolution of the cells.
         normalization, steps, initializer: see `ConvolutionStack`.
     """
 
@@ -113,12 +115,14 @@ class LateCanvasController(keras.layers.Layer):
         normalization,
         steps,
         initializer,
+        center_map=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.depths = tuple(depths)
         self.pools = tuple(pools)
         self.space_to_depth = space_to_depth
+        self.center_map = center_map
         self.context_depths = tuple(map(tuple, context_depths))
         self.joint_context_depths = tuple(map(tuple, joint_context_depths))
         self.feature_depth = feature_depth
@@ -185,7 +189,8 @@ class LateCanvasController(keras.layers.Layer):
             self.context.build((*grid, last))
             last += self.feature_depth
         self.image_joint.build((*grid, last))
-        self.canvas_code.build((*grid, (self.stride // self.canvas_pool) ** 2))
+        block = self.stride // self.canvas_pool
+        self.canvas_code.build((*grid, block**2 + self.center_map))
         self.canvas_joint.build((*grid, self.canvas_depth))
         self.joint_norm.build((*grid, self.feature_depth))
         if self.joint_context_depths:
@@ -203,12 +208,19 @@ class LateCanvasController(keras.layers.Layer):
             x = tf.concat([x, tf.nn.relu(wide)], axis=-1)
         return (self.image_joint(x),)
 
-    def call(self, prepared, canvas, step=0, training=False):
-        """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W]."""
+    def call(self, prepared, canvas, step=0, training=False, centers=None):
+        """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W].
+
+        Args:
+            centers: with a centre map, [N, H' W'], see `HeatMapHead.blobs`.
+        """
         c = tf.cast(canvas, self.compute_dtype)[..., tf.newaxis]
         if self.canvas_pool > 1:
             c = tf.nn.avg_pool2d(c, self.canvas_pool, self.canvas_pool, "VALID")
         c = _fold(c, self.stride // self.canvas_pool)
+        if self.center_map:
+            centers = tf.reshape(centers, [-1, *c.shape[1:3], 1])
+            c = tf.concat([c, tf.cast(centers, c.dtype)], axis=-1)
         c = self.canvas_joint(tf.nn.relu(self.canvas_code(c)))
         x = self.joint_norm(prepared[0] + c, step=step, training=training)
         x = tf.nn.relu(x)
@@ -226,6 +238,7 @@ class LateCanvasController(keras.layers.Layer):
             "canvas_depth": self.canvas_depth,
             "joint_layers": self.joint_layers,
             "joint_context_depths": self.joint_context_depths,
+            "center_map": self.center_map,
             "normalization": self.normalization,
             "steps": self.steps,
             "initializer": self.initializer,

@@ -5,7 +5,12 @@ import tensorflow as tf
 from keras_recattend.losses import matched_iou_loss, monotonic_score_loss
 from keras_recattend.matching import hungarian_match
 from keras_recattend.stages import looking
-from keras_recattend.stages.canvases import draw_covered, paint
+from keras_recattend.stages.canvases import (
+    covered_centers,
+    draw_covered,
+    noisy_centers,
+    paint,
+)
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.truth import Truth
 
@@ -33,7 +38,7 @@ class BoxStage(Objective):
         return box_variables(model)
 
     def evaluate(self, model, batch, step, seed, training):
-        seeds = split_seed(seed, 2)
+        seeds = split_seed(seed, 3)
         labels = batch["labels"]
         center, size, exists = self.true_boxes(labels)
         covered = draw_covered(exists, self.stage.canvases, seeds[0])
@@ -41,10 +46,15 @@ class BoxStage(Objective):
         uncovered = exists[:, tf.newaxis] - covered
         prepared = model.prepare(batch["image"], batch.get("extra"), training=training)
         prepared = prepared._replace(pools=self.config.box_network.box_stage_pools)
+        centers = None
+        if self.config.box_network.center_map:
+            moved = noisy_centers(center, size, seeds[2]) if training else center
+            centers = covered_centers(model.box_head, moved, size, covered)
         box = model.look(
             prepared.repeat(self.stage.canvases),
             canvases,
             training=training,
+            centers=centers,
         )
         blobs = None
         if box.heat is not None:

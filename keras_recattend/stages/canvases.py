@@ -10,7 +10,16 @@ from keras_recattend import replicas
 from keras_recattend.sampling import noisy
 from keras_recattend.stages.objective import split_seed
 
-__all__ = ["covered_objects", "distort", "draw_covered", "object_pixels", "paint"]
+__all__ = [
+    "covered_centers",
+    "covered_objects",
+    "distort",
+    "draw_covered",
+    "noisy_centers",
+    "object_pixels",
+    "overlaps",
+    "paint",
+]
 
 # Shares of canvases with every object on them, and with one to three left: the end of
 # the sequence decides the count.
@@ -19,6 +28,8 @@ SHARE_NEARLY_FULL = 0.20
 # In this share the large objects come first, as a trained model takes them.
 SHARE_LARGE_FIRST = 0.5
 LARGE_FIRST_STRENGTH = 1.0
+# A model's own centres are off by this share of the object.
+CENTER_NOISE = 0.05
 # Distortion is drawn at so many places along each side, smooth in between.
 DISTORTION_KNOTS = 24
 
@@ -72,6 +83,21 @@ def paint(labels, covered, noise_seed=None):
     return canvases if noise_seed is None else noisy(canvases, noise_seed)
 
 
+def noisy_centers(center, size, seed):
+    """Return true centres [B, T, 2], moved as a model's own are."""
+    return center + replicas.normal(tf.shape(center), seed) * CENTER_NOISE * size
+
+
+def covered_centers(head, center, size, covered):
+    """Return the centre maps that go with canvases, float32 [B K, P].
+
+    Args:
+        head: the `HeatMapHead`. center, size: [B, T, 2]. covered: [B, K, T].
+    """
+    blobs = head.blobs(center, size)[:, tf.newaxis] * covered[..., tf.newaxis]
+    return tf.reshape(tf.reduce_max(blobs, axis=2), [-1, blobs.shape[-1]])
+
+
 def distort(labels, amount, seed):
     """Return label maps with moved outlines, as a model's own masks have them.
 
@@ -120,3 +146,16 @@ def covered_objects(canvases, pixels):
     drawn = tf.matmul(tf.reshape(on, [shape[0], shape[1], -1]), pixels)
     area = tf.reduce_sum(pixels, axis=1)[:, tf.newaxis]
     return tf.cast((area > 0) & (drawn >= 0.5 * area), tf.float32)
+
+
+def overlaps(masks, pixels):
+    """Return the IoU of masks above 1/2 with all objects, float32 [B, T].
+
+    Args:
+        masks: [B, H, W]. pixels: see `object_pixels`.
+    """
+    on = tf.cast(masks[:, ::2, ::2] > 0.5, tf.float32)
+    on = tf.reshape(on, [tf.shape(masks)[0], 1, -1])
+    shared = tf.matmul(on, pixels)[:, 0]
+    either = tf.reduce_sum(on, axis=-1) + tf.reduce_sum(pixels, axis=1) - shared
+    return shared / tf.maximum(either, 1.0)

@@ -17,9 +17,6 @@ SCORE_WEIGHT = 0.5
 CELLS_WEIGHT = 3.0
 HEAT_WEIGHT = 1.0
 BEND = 0.1
-# Blobs of the heat map's target: deviation as share of the object, at least in cells.
-BLOB_SHARE = 0.1
-BLOB_CELLS = 0.6
 # Cells whose blob is above this answer for the object's box.
 BLOB_OWNED = 0.3
 # Breaks ties between objects that the box does not touch: the nearer one.
@@ -76,24 +73,10 @@ def choose_target(box, center, size, uncovered):
 def cell_targets(head, center, size, exists):
     """Return blobs around objects' centres on the heat map's cells, [B, T, P].
 
-    1 at the cell that holds the centre, a Gaussian around it.
-
     Args:
         head: the `HeatMapHead`. center, size: [B, T, 2]. exists: [B, T].
     """
-    stride = tf.constant(head.cell, tf.float32)
-    cells = head.cell_centers()  # [P, 2]
-    distance = cells - center[:, :, tf.newaxis]  # [B, T, P, 2]
-    deviation = tf.maximum(BLOB_CELLS * stride, BLOB_SHARE * size)[:, :, tf.newaxis]
-    blob = tf.exp(-0.5 * tf.reduce_sum(tf.square(distance / deviation), axis=-1))
-    # The nearest cell is the centre: rounding would miss it at the image's edge.
-    nearest = tf.argmin(
-        tf.reduce_sum(tf.square(distance / stride), axis=-1),
-        axis=-1,
-        output_type=tf.int32,
-    )
-    blob = tf.maximum(blob, tf.one_hot(nearest, cells.shape[0]))
-    return blob * exists[..., tf.newaxis]
+    return head.blobs(center, size) * exists[..., tf.newaxis]
 
 
 def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):

@@ -106,8 +106,10 @@ class WholeOwnCanvasesStage(OwnCanvasesStage):
     measures = ("score_accuracy", "patch_iou")
 
     def evaluate(self, model, batch, step, seed, training):
-        _, _, exists = self.true_boxes(batch["labels"])
-        canvases, uncovered = self._canvases(model, batch, exists, split_seed(seed, 5))
+        true_boxes = self.true_boxes(batch["labels"])
+        canvases, uncovered, _ = self._canvases(
+            model, batch, true_boxes, split_seed(seed, 6), training
+        )
         norm = training and not self.stage.freeze_normalization
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         box = model.look(prepared.repeat(self.stage.canvases), canvases, training=norm)

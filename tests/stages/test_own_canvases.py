@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from keras_recattend.config import Inference
+from keras_recattend.config import BoxNetwork, Inference
 from keras_recattend.layers import Canvas
 from keras_recattend.model import RecurrentAttention, Segment
 from keras_recattend.stages import OwnCanvasesStage
 from keras_recattend.stages.objective import split_seed
-from keras_recattend.stages.own_canvases import rollout
+from keras_recattend.stages.rollout import rollout
 
 SEED = tf.constant([4, 9])
 
@@ -22,10 +22,20 @@ def model():
     return RecurrentAttention(tiny.config())
 
 
-def exists_of(labels, slots=tiny.SLOTS):
-    ids = np.arange(1, slots + 1)[:, np.newaxis, np.newaxis]
-    there = (labels.numpy()[:, np.newaxis] == ids).any(axis=(2, 3))
-    return tf.constant(there.astype(np.float32))
+def boxes_of(labels, slots=tiny.SLOTS):
+    """(center, size, exists) by numpy."""
+    shape = (len(labels), slots)
+    center, size, exists = np.zeros((*shape, 2)), np.ones((*shape, 2)), np.zeros(shape)
+    for b, t in np.ndindex(shape):
+        places = np.argwhere(labels[b] == t + 1)
+        if len(places):
+            low, high = places.min(axis=0), places.max(axis=0)
+            center[b, t], size[b, t], exists[b, t] = (low + high) / 2, high - low + 1, 1
+    return tuple(tf.constant(values, tf.float32) for values in (center, size, exists))
+
+
+def canvases_of(model, batch, show_truth, seed=SEED):
+    return rollout(model, batch, boxes_of(batch["labels"]), show_truth, seed).canvases
 
 
 class Finder:
@@ -34,7 +44,9 @@ class Finder:
     def __init__(self, masks):
         self.masks = tf.constant(masks, tf.float32)
         self.canvas = Canvas()
-        self.config = types.SimpleNamespace(inference=Inference(refinements=3))
+        self.config = types.SimpleNamespace(
+            inference=Inference(refinements=3), box_network=BoxNetwork()
+        )
 
     def prepare(self, image, extra=None, training=False):
         assert not training
@@ -56,7 +68,7 @@ def painted(canvas, labels, i):
 @pytest.mark.parametrize("counts", [(3, 1), (2, 0), (0, 0)])
 def test_rollout_starts_blank_and_grows(model, counts):
     batch = tiny.batch(counts)
-    canvases = rollout(model, batch, exists_of(batch["labels"]), 0.1, SEED).numpy()
+    canvases = canvases_of(model, batch, 0.1).numpy()
     assert canvases.shape == (2, max(counts) + 1, *tiny.SIZE)
     assert not canvases[:, 0].any()
     assert (np.diff(canvases, axis=1) >= 0).all()
@@ -67,9 +79,7 @@ def test_rollout_starts_blank_and_grows(model, counts):
 def test_rollout_has_no_gradient(model):
     batch = tiny.batch((2, 1))
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(
-            rollout(model, batch, exists_of(batch["labels"]), 0.1, SEED)
-        )
+        total = tf.reduce_sum(canvases_of(model, batch, 0.1))
     gradients = tape.gradient(total, model.trainable_variables)
     assert all(gradient is None for gradient in gradients)
 
@@ -77,7 +87,7 @@ def test_rollout_has_no_gradient(model):
 def test_rollout_leaves_the_statistics_alone(model):
     before = [v.numpy() for v in model.non_trainable_variables]
     batch = tiny.batch((2, 1))
-    rollout(model, batch, exists_of(batch["labels"]), 0.1, SEED)
+    canvases_of(model, batch, 0.1)
     for old, variable in zip(before, model.non_trainable_variables, strict=True):
         np.testing.assert_array_equal(old, variable)
 
@@ -88,8 +98,7 @@ def test_stuck_steps_get_a_true_object_that_is_not_there_yet(seed):
     batch = tiny.batch((3, 1, 0), seed=seed)
     labels = batch["labels"].numpy()
     nothing = Finder(np.zeros((1, 3, *tiny.SIZE)))
-    exists = exists_of(batch["labels"])
-    canvases = rollout(nothing, batch, exists, 0.0, SEED + seed).numpy()
+    canvases = canvases_of(nothing, batch, 0.0, SEED + seed).numpy()
     assert canvases.shape[1] == 4
     for b, count in enumerate((3, 1, 0)):
         for step in range(4):
@@ -104,7 +113,7 @@ def test_a_step_that_repeats_itself_is_stuck():
     labels = batch["labels"].numpy()
     first = (labels == 1).astype(np.float32)
     again = Finder(first[np.newaxis])  # object 1 at every step
-    canvases = rollout(again, batch, exists_of(batch["labels"]), 0.0, SEED).numpy()
+    canvases = canvases_of(again, batch, 0.0).numpy()
     np.testing.assert_array_equal(canvases[0, 1], first[0])
     np.testing.assert_array_equal(canvases[0, 2], labels[0] > 0)
 
@@ -113,7 +122,7 @@ def test_what_the_model_finds_is_kept_mistakes_and_all():
     batch = tiny.batch((2,))
     wrong = np.zeros((2, 1, *tiny.SIZE), np.float32)
     wrong[0, 0, :10, :10], wrong[1, 0, 15:25, 15:25] = 0.8, 0.6
-    canvases = rollout(Finder(wrong), batch, exists_of(batch["labels"]), 0.0, SEED)
+    canvases = canvases_of(Finder(wrong), batch, 0.0)
     np.testing.assert_array_equal(canvases[0, 1], wrong[0, 0])
     np.testing.assert_array_equal(canvases[0, 2], wrong.max(axis=0)[0])
 
@@ -122,7 +131,7 @@ def test_show_truth_replaces_what_was_found():
     batch = tiny.batch((2,))
     labels = batch["labels"].numpy()
     wrong = Finder(np.ones((1, 1, *tiny.SIZE)))
-    canvases = rollout(wrong, batch, exists_of(batch["labels"]), 1.0, SEED).numpy()
+    canvases = canvases_of(wrong, batch, 1.0).numpy()
     np.testing.assert_array_equal(canvases[0, 2], labels[0] > 0)
 
 
@@ -134,9 +143,12 @@ def stage_of(**options):
 def test_canvases_and_what_is_left_uncovered_agree(model, share):
     stage = stage_of(true_canvases=share)
     batch = tiny.batch((3, 1))
-    exists = exists_of(batch["labels"])
-    seeds = split_seed(SEED, 5)
-    canvases, uncovered = stage._canvases(model, batch, exists, seeds)
+    true_boxes = boxes_of(batch["labels"])
+    exists, seeds = true_boxes[2], split_seed(SEED, 6)
+    canvases, uncovered, centers = stage._canvases(
+        model, batch, true_boxes, seeds, training=True
+    )
+    assert centers is None
     assert canvases.shape == (10, *tiny.SIZE)
     assert uncovered.shape == (2, 5, tiny.SLOTS)
     labels = batch["labels"].numpy()
