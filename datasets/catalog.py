@@ -36,6 +36,7 @@ __all__ = [
 MIN_AREA = 25
 # Options of data sets that command lines have.
 OPTIONS = ("category", "subset", "annotations", "images", "skip_unlabelled")
+OPTIONS += ("all_images",)
 _LOG = logging.getLogger(__name__)
 
 
