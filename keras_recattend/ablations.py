@@ -14,6 +14,7 @@ ablations.csv, is written anew after every variation.
 import contextlib
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -38,6 +39,11 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 # train.py's exit code after Ctrl-C, with everything saved; and how a process ends that
 # was stopped before it could catch the signal.
 INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM)
+# What train.py is sent for what this command receives; it saves on either. (Windows,
+# which has no sessions, gives Ctrl-C to both.)
+_PASSED_ON = {signal.SIGTERM: signal.SIGTERM}
+if os.name == "posix":
+    _PASSED_ON |= {signal.SIGINT: signal.SIGINT, signal.SIGHUP: signal.SIGTERM}
 # Options that every run takes over as they are.
 _PASSED = ("dataset", "data_dir", "records_dir", "category", "subset", "annotations")
 _PASSED += ("images", "skip_unlabelled", "val_fraction", "fold", "preset")
@@ -221,21 +227,35 @@ def _locked(out):
 
 
 def _run(command, lock=None):
-    """Run a command to its end and return its exit code.
+    """Run a command to its end and return its exit code; 130 where it was stopped.
 
-    Ctrl-C reaches it by itself, a termination signal is handed on; either way it is
-    given the time to save.
+    It has a session of its own, so that Ctrl-C and the signal of a scheduler, to this
+    process or to its whole group, reach it once: handed on from here. It is given the
+    time to save.
     """
-    process = subprocess.Popen(command, pass_fds=[lock.fileno()] if lock else ())
-    old = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    received, started = [], []
+
+    def hand_on(number, _):
+        received.append(number)
+        for process in started:
+            process.send_signal(_PASSED_ON[number])
+
+    # Ignored ones stay so: nohup.
+    numbers = [n for n in _PASSED_ON if signal.getsignal(n) != signal.SIG_IGN]
+    old = {number: signal.signal(number, hand_on) for number in numbers}
     try:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue
+        files = [lock.fileno()] if lock else ()
+        with subprocess.Popen(command, pass_fds=files, start_new_session=True) as run:
+            early = list(received)
+            started.append(run)
+            # Never twice: the second would end it at once, with nothing saved.
+            for number in early[:1]:
+                run.send_signal(_PASSED_ON[number])
+            code = run.wait()
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    return INTERRUPTED[0] if received else code
 
 
 def _rows(out):

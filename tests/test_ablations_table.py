@@ -332,14 +332,15 @@ def test_an_installed_package_without_train_py(trained, capfd, monkeypatch):
 SLOW_TO_STOP = """
 import signal, sys, time
 stopped = []
-signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
-signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
 open(sys.argv[1], "w").close()
 while not stopped:
     time.sleep(0.02)
 time.sleep(0.6)
-open(sys.argv[2], "w").close()
-sys.exit(130)
+with open(sys.argv[2], "w") as file:
+    file.write(str(stopped))
+sys.exit(0)
 """
 PARENT = """
 import sys
@@ -349,9 +350,19 @@ sys.exit(_run([sys.executable, "-c", sys.argv[1], "began", "saved"]))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of a process group")
-@pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "terminated"])
-def test_a_stopped_run_has_the_time_to_save(tmp_path, whole_group):
-    """Ctrl-C reaches both processes, a termination signal the command alone."""
+@pytest.mark.parametrize(
+    ("number", "whole_group", "arrives"),
+    [
+        (signal.SIGINT, True, signal.SIGINT),
+        (signal.SIGINT, False, signal.SIGINT),
+        (signal.SIGTERM, True, signal.SIGTERM),
+        (signal.SIGTERM, False, signal.SIGTERM),
+        (getattr(signal, "SIGHUP", None), False, signal.SIGTERM),
+    ],
+    ids=["Ctrl-C", "interrupted", "group ended", "terminated", "terminal closed"],
+)
+def test_a_stopped_run_has_the_time_to_save(tmp_path, number, whole_group, arrives):
+    """One signal reaches it once, and the command stops whatever the run's code."""
     root = pathlib.Path(__file__).parents[1]
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT, SLOW_TO_STOP],
@@ -363,14 +374,18 @@ def test_a_stopped_run_has_the_time_to_save(tmp_path, whole_group):
     while not (tmp_path / "began").exists() and time.monotonic() < until:
         time.sleep(0.05)
     if whole_group:
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
     else:
-        process.terminate()
+        process.send_signal(number)
     assert process.wait(timeout=60) == 130
-    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "saved").read_text() == str([int(arrives)])
 
 
-LONG_RUN = "import time; print('began', flush=True); time.sleep(60)"
+LONG_RUN = """
+import os, time
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
 LOCKED_PARENT = """
 import pathlib, sys
 from keras_recattend.ablations import _locked, _run
@@ -389,8 +404,8 @@ def test_a_run_that_outlives_its_command_keeps_the_folder(tmp_path):
         stdout=subprocess.PIPE,
         start_new_session=True,
     ) as process:
+        run = int(process.stdout.readline())
         try:
-            assert process.stdout.readline().strip() == b"began"
             process.kill()
             process.wait()
             with (
@@ -399,7 +414,7 @@ def test_a_run_that_outlives_its_command_keeps_the_folder(tmp_path):
             ):
                 pass
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            os.kill(run, signal.SIGKILL)
     until = time.monotonic() + 30
     while True:
         try:
