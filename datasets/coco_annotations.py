@@ -103,8 +103,8 @@ class CocoFile:
         if lost:
             raise DataError(
                 f"{self.path}: {len(lost)} of {len(values['annotations'])} annotations "
-                f"refer by {key} to what {section} lacks (annotation {lost[0]['id']}: "
-                f"{key} {lost[0][key]}). The ids do not match; download the file "
+                f"have no entry in {section} (annotation {lost[0]['id']}: {key} "
+                f"{lost[0][key]}). The ids do not match; download the file "
                 "again, or mend what made it."
             )
 

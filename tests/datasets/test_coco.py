@@ -386,11 +386,11 @@ def test_an_image_of_another_size(coco):
     [
         (
             lambda v: v["annotations"][0].update(image_id=70),
-            "image_id to what images",
+            "no entry in images .*: image_id",
         ),
         (
             lambda v: v["annotations"][0].update(category_id=2),
-            "category_id to what categ",
+            "no entry in categories .*: category_id 2",
         ),
         (lambda v: v["annotations"][0].pop("id"), "annotations has id = None"),
         (lambda v: v["images"].append(v["images"][0]), "the id 7 twice in images"),
