@@ -214,16 +214,29 @@ def _locked(out):
     if fcntl is None:
         yield None
         return
-    with open(out / _LOCK, "w") as file:
+    # "a": what another process wrote there stays.
+    with open(out / _LOCK, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            file.seek(0)
             raise UserError(
                 f"Another process trains in {out} just now: this command, started "
-                "twice, or a train.py that went on when its command was killed. Wait "
-                "until it has ended, or name another folder with --out."
+                "twice, or a train.py that went on when its command was killed (the "
+                f"last one had the number {file.read() or 'unknown'}). Wait until it "
+                "has ended, end it with kill, after which it saves, or name another "
+                "folder with --out."
             ) from None
+        file.truncate(0)
         yield file
+
+
+def _note(lock, number):
+    """Write a run's process number into the lock's file."""
+    if lock:
+        lock.truncate(0)
+        lock.write(str(number))
+        lock.flush()
 
 
 def _run(command, lock=None):
@@ -246,6 +259,7 @@ def _run(command, lock=None):
     try:
         files = [lock.fileno()] if lock else ()
         with subprocess.Popen(command, pass_fds=files, start_new_session=True) as run:
+            _note(lock, run.pid)
             early = list(received)
             started.append(run)
             # Never twice: the second would end it at once, with nothing saved.

@@ -409,7 +409,7 @@ def test_a_run_that_outlives_its_command_keeps_the_folder(tmp_path):
             process.kill()
             process.wait()
             with (
-                pytest.raises(UserError, match=r"Another process trains.*--out"),
+                pytest.raises(UserError, match=rf"process trains.* {run}\).*--out"),
                 ablations._locked(tmp_path),
             ):
                 pass
