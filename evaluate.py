@@ -6,14 +6,18 @@
 
     python evaluate.py --run runs/a1 --split test --submission leaves.h5
     python evaluate.py --run runs/streets --semantic-dir MAPS --submission results.zip
+    python evaluate.py --run runs/zebras --all-images --split val --out all-of-val
+    python evaluate.py --run runs/streets --inference foreground_threshold=0.3 --out b
 
 Writes metrics.json, images.csv (one row an image), the predicted label maps as index
 PNGs in labels/ and, with --overlays N, a picture that shows N images as input, truth
 and prediction side by side. --submission writes what the benchmark's server takes
 (cvppp: NAME.h5, cityscapes: a folder or NAME.zip, coco: NAME.json). Images without
-labels are predicted and not scored. docs/metrics.md says what every number means.
+labels are predicted and not scored. --inference changes a step between the network and
+the result, out of those in docs/metrics.md, which says what every number means.
 """
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -23,6 +27,7 @@ from keras_recattend.errors import (
     quiet_tensorflow,
     run_command,
 )
+from keras_recattend.inference_options import inference_settings
 
 _LOG = logging.getLogger("evaluate")
 SPLITS = ("train", "val", "test", "all")
@@ -46,7 +51,20 @@ def parse(arguments=None):
     parser.add_argument(
         "--semantic-dir", metavar="DIR", help="cityscapes: maps that name the objects"
     )
+    parser.add_argument(
+        "--inference",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="as mask_threshold=0.3, several times if need be; default: as in training",
+    )
     parser.add_argument("--category", help="coco; default: the run's own, or all")
+    parser.add_argument(
+        "--all-images",
+        action="store_true",
+        default=None,
+        help="coco: also images without an object of the categories, and test images",
+    )
     parser.add_argument("--subset", help="cvppp; default: the run's own, or A1")
     parser.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
     parser.add_argument("--images", metavar="DIR", help="coco: where its pictures are")
@@ -70,6 +88,7 @@ def main():
 
     folder = RunFolder(options.run) if options.run else find_weights(options.weights)
     config, about = folder.read()
+    config = config.replace(inference=inference_settings(options.inference))
     manifest, ids = _images(options, config, about.get("options", {}), folder)
     out = Path(options.out or folder.path / options.split)
     if (out / "metrics.json").exists():
@@ -90,6 +109,7 @@ def main():
         split=options.split,
         overlays=options.overlays,
         labels=not options.no_labels,
+        about={"inference": dataclasses.asdict(config.inference)},
         benchmark=benchmark,
         total=len(ids),
     )
@@ -121,12 +141,24 @@ def _images(options, config, trained, folder):
         # Not divided by us; and the test images may have come after the training.
         ids = splits.make_split(manifest)[options.split]
     elif own and stored.is_file():
-        ids = splits.load_split(stored, manifest)[options.split]
+        split = splits.load_split(stored, manifest)
+        ids = split[options.split]
+        if options.all_images and options.split == "val":
+            ids = sorted({*ids, *_unseen(manifest, split)})
     else:
         ids = splits.make_split(manifest)[options.split]
     if not ids:
         raise UserError(f"The split {options.split!r} of {dataset} has no image.")
     return manifest, ids
+
+
+def _unseen(manifest, split):
+    """Images that the run's records left out, having no object, and did not train."""
+    return {
+        image.source_id
+        for image in manifest.images
+        if image.objects == 0 and image.split in ("", "val")
+    }.difference(split["all"])
 
 
 if __name__ == "__main__":

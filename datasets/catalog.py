@@ -1,5 +1,6 @@
 """The data sets by name, and `prepare`: raw files to records, once."""
 
+import dataclasses
 import hashlib
 import inspect
 import json
@@ -36,6 +37,7 @@ __all__ = [
 MIN_AREA = 25
 # Options of data sets that command lines have.
 OPTIONS = ("category", "subset", "annotations", "images", "skip_unlabelled")
+OPTIONS += ("all_images",)
 _LOG = logging.getLogger(__name__)
 
 
@@ -143,8 +145,8 @@ def prepare(
     """Return the records of a data set; convert the raw files if that is due.
 
     Records that are there already are used again when they are intact and were made
-    from the same files with the same options. Otherwise the reason is told, and
-    nothing is overwritten.
+    from the same files, wherever they lie, with the same options. Otherwise the reason
+    is told, and nothing is overwritten.
 
     Args:
         dataset: a name in `DATASETS`.
@@ -186,7 +188,9 @@ def prepare(
     manifest = Manifest.load(records_dir)
     _compare(manifest, dataset, min_area, source.description())
     _LOG.info("Using the records in %s.", records_dir)
-    return manifest
+    # Where they lie now, for whoever reads the benchmark's own labels.
+    now = manifest.source | {"location": source.location}
+    return dataclasses.replace(manifest, source=now)
 
 
 def _entry(dataset):
@@ -235,16 +239,25 @@ def _compare(manifest, dataset, min_area, wanted, partly=False):
         if have != want:
             differences.append(f"{name} {have}, not {want}")
     if not partly:
-        if stored["location"] != wanted["location"]:
-            differences.append(f"from {stored['location']}, not {wanted['location']}")
-        elif stored["files"] != wanted["files"]:
-            differences.append(_changed_files(stored["files"], wanted["files"]))
+        differences += _other_files(stored, wanted)
     if differences:
         raise DataError(
             f"The records in {manifest.directory} were made differently: "
             f"{'; '.join(differences)}. Delete that folder to have them made again, or "
             "give another one with --records-dir (datasets.convert: --out)."
         )
+
+
+def _other_files(stored, wanted):
+    """What tells the raw files from those of the records, in a list of at most one.
+
+    The same files at another place are no others: they were moved.
+    """
+    if stored["files"] == wanted["files"]:
+        return []
+    if stored["location"] != wanted["location"]:
+        return [f"from {stored['location']}, not {wanted['location']}"]
+    return [_changed_files(stored["files"], wanted["files"])]
 
 
 def _changed_files(stored, found):

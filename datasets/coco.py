@@ -7,11 +7,16 @@ DIR/train2017/*.jpg, DIR/val2017/*.jpg
 DIR may also be one of the folders inside, or the folder that holds `coco`; the images
 may lie in DIR/images/train2017. Of several years the latest that has images is read.
 Where only one of train and val is there, it is used alone; val alone belongs to no
-split.
+split. With `all_images` those of test are read as well, without labels:
+```
+DIR/annotations/image_info_test-dev2017.json (or image_info_test2017.json)
+DIR/test2017/*.jpg
+```
 
 What becomes of the annotations:
 
-- objects are those of the chosen categories; images without any are left out;
+- objects are those of the chosen categories; images without any are left out, unless
+  `all_images` is set: the benchmark counts what is found on them as wrong;
 - where objects overlap, the smaller one (by its pixels) lies on top: it is mostly the
   one in front, and would otherwise be lost; of equals the later one;
 - crowd regions are no objects: their pixels are background;
@@ -35,6 +40,8 @@ from keras_recattend.config import near_names
 __all__ = ["ALL", "canonical_category", "find_coco"]
 
 ALL = "all"
+# The images that the server scores; the first of them that is there.
+_TEST_FILES = ("image_info_test-dev{}.json", "image_info_test{}.json")
 _FILE = re.compile(r"instances_(train|val)(\d{4})?\.json")
 _HELP = (
     "Expected DIR/annotations/instances_train2017.json and instances_val2017.json (one "
@@ -45,12 +52,15 @@ _HELP = (
 _LOG = logging.getLogger(__name__)
 
 
-def find_coco(data_dir: str | Path | None, category: str = ALL) -> Source:
+def find_coco(
+    data_dir: str | Path | None, category: str = ALL, all_images: bool = False
+) -> Source:
     """Find annotations and images under a folder.
 
     Args:
         data_dir: a folder as shown above.
         category: a name ("zebra"), several with commas ("zebra,horse"), or "all".
+        all_images: also images without an object of the categories, and test images.
 
     Returns:
         The source; images are named by their id with 12 digits ("000000397133", as
@@ -74,19 +84,26 @@ def find_coco(data_dir: str | Path | None, category: str = ALL) -> Source:
     for split, part in parts.items():
         folder = files[split][1]
         split_name = split if "train" in parts else ""
-        items += _items(part, folder, root, categories, split_name, left_out)
-    if not items:
+        items += _items(
+            part, folder, root, categories, split_name, left_out, all_images
+        )
+    if not any(item.data["objects"] for item in items):
         raise DataError(
             f"No image of {root} has an object of {category}. Choose other categories "
             "with --category."
         )
+    shared = [path for path, _ in files.values()]
+    if all_images and (test := _test_files(root, files)):
+        items += _test_items(*test, root)
+        shared.append(test[0])
     return Source(
         dataset="coco",
         location=str(root),
-        options={"category": category},
+        # Only where it is set: records of before it was there stay what they are.
+        options={"category": category} | ({"all_images": True} if all_images else {}),
         items=tuple(items),
         read=partial(_read, root),
-        shared_files=file_sizes([path for path, _ in files.values()], root),
+        shared_files=file_sizes(shared, root),
         class_names=tuple(categories.values()),
         left_out=dict(left_out),
     )
@@ -178,13 +195,33 @@ def _chosen(parts, category):
     return {number: name for number, name in sorted(known.items()) if name in names}
 
 
-def _items(part, folder, root, categories, split, left_out):
-    """One item for each image with an object; counts the others."""
+def _test_files(root, files):
+    """(list of the test images, their folder) beside the files of train and val."""
+    annotations, _ = next(iter(files.values()))
+    year = _FILE.fullmatch(annotations.name)[2] or ""
+    for name in _TEST_FILES:
+        path = annotations.with_name(name.format(year))
+        for folder in (root / f"test{year}", root / "images" / f"test{year}"):
+            if path.is_file() and folder.is_dir():
+                return path, folder
+    return None
+
+
+def _test_items(path, folder, root):
+    """One item without labels for each test image."""
+    part = CocoFile(path, labelled=False)
+    images = part.images()
+    _check_files(part, folder, [image["file_name"] for image in images])
+    return [_item(part, folder, root, image, "test", None, 0) for image in images]
+
+
+def _items(part, folder, root, categories, split, left_out, all_images):
+    """One item for each image with an object, or for all; counts the others."""
     classes = {number: i for i, number in enumerate(categories, start=1)}
     wanted = []
     for image in part.images():
         annotations = part.annotations(image["id"], categories)
-        if any(not a.get("iscrowd") for a in annotations):
+        if all_images or any(not a.get("iscrowd") for a in annotations):
             wanted.append((image, annotations))
         else:
             left_out["images without an object of the categories, left out"] += 1
@@ -201,26 +238,31 @@ def _items(part, folder, root, categories, split, left_out):
             for a in annotations
             if not a.get("iscrowd")
         ]
-        yield Item(
-            name=f"{image['id']:012d}",
-            split=split,
-            files=file_sizes([folder / image["file_name"]], root),
-            data={
-                "annotations": str(part.path),
-                "size": [image["height"], image["width"]],
-                "objects": objects,
-                "crowds": len(annotations) - len(objects),
-            },
-        )
+        crowds = len(annotations) - len(objects)
+        yield _item(part, folder, root, image, split, objects, crowds)
+
+
+def _item(part, folder, root, image, split, objects, crowds):
+    return Item(
+        name=f"{image['id']:012d}",
+        split=split,
+        files=file_sizes([folder / image["file_name"]], root),
+        data={
+            "annotations": str(part.path),
+            "size": [image["height"], image["width"]],
+            "objects": objects,
+            "crowds": crowds,
+        },
+    )
 
 
 def _check_files(part, folder, names):
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise DataError(
-            f"{part.path} names {len(missing)} images (of {len(names)} with objects) "
-            f"that are not in {folder}, as {missing[0]}. Unpack the images again, or "
-            "take the annotations that belong to them."
+            f"{part.path} names {len(missing)} images (of {len(names)} that are "
+            f"needed) that are not in {folder}, as {missing[0]}. Unpack the images "
+            "again, or take the annotations that belong to them."
         )
 
 
@@ -233,7 +275,10 @@ def _read(root, item):
             f"{item.data['annotations']} says {(height, width)}. They do not belong "
             "together, or the image was resized."
         )
-    classes, segmentations, ids = zip(*item.data["objects"], strict=True)
+    objects = item.data["objects"]
+    if objects is None:
+        return Example(item.name, image, None, ()), {}
+    classes, segmentations, ids = zip(*objects, strict=True) if objects else ((),) * 3
     try:
         labels, notes = draw_objects(segmentations, (height, width), ids)
     except DataError as error:

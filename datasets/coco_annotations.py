@@ -20,6 +20,7 @@ class CocoFile:
 
     Args:
         path: the file.
+        labelled: False for a list of test images, which has no annotations.
 
     Attributes:
         path: the file.
@@ -29,9 +30,11 @@ class CocoFile:
         DataError: no JSON, not in COCO's format, or ids that do not match.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, labelled: bool = True):
         self.path = path
         values = self._load()
+        if not labelled:
+            values["annotations"] = []
         self._check(values)
         self._coco = _indexed(values)
         self.categories = {c["id"]: c["name"].lower() for c in values["categories"]}
@@ -100,9 +103,9 @@ class CocoFile:
         if lost:
             raise DataError(
                 f"{self.path}: {len(lost)} of {len(values['annotations'])} annotations "
-                f"have a {key} that {section} lacks (annotation {lost[0]['id']}: {key} "
-                f"{lost[0][key]}). The ids do not match; download the file again, or "
-                "mend what made it."
+                f"have no entry in {section} (annotation {lost[0]['id']}: {key} "
+                f"{lost[0][key]}). The ids do not match; download the file "
+                "again, or mend what made it."
             )
 
 

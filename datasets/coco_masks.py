@@ -19,6 +19,7 @@ CLIPPED = "objects clipped at the image's edge"
 EMPTY = "objects of 0 area, dropped"
 HIDDEN = "objects hidden by smaller ones, dropped"
 MISSING = "objects without a segmentation, dropped"
+OUT = "objects outside the image, dropped"
 OVERLAPPED = "objects partly under smaller ones"
 
 
@@ -50,8 +51,10 @@ def draw_objects(
             mask, clipped = mask_of(segmentation, size)
         except DataError as error:
             raise DataError(f"annotation {number}: {error}") from None
-        notes[CLIPPED] += clipped and bool(mask.any())
-        notes[EMPTY] += not mask.any()
+        if mask.any():
+            notes[CLIPPED] += clipped
+        else:
+            notes[OUT if clipped else EMPTY] += 1
         masks.append(mask if mask.any() else None)
     drawn = [i for i, mask in enumerate(masks) if mask is not None]
     areas = {i: int(masks[i].sum()) for i in drawn}
@@ -111,7 +114,7 @@ def _of_polygons(polygons, size):
             raise DataError(
                 f"a polygon lies far outside the image of {height} x {width}: x from "
                 f"{min(x)} to {max(x)}, y from {min(y)} to {max(y)}. Does it belong to "
-                "another image?"
+                "another image? Mend that annotation or delete it."
             )
         if len(polygon) < 6:
             continue

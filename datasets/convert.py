@@ -37,6 +37,12 @@ def parse(arguments=None):
     parser.add_argument(
         "--category", help="coco: a name, several with commas, or all (default)"
     )
+    parser.add_argument(
+        "--all-images",
+        action="store_true",
+        default=None,
+        help="coco: also images without an object of the categories, and test images",
+    )
     parser.add_argument("--subset", help="cvppp: A1 (default), A2, A3 or A4")
     parser.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
     parser.add_argument("--images", metavar="DIR", help="coco: where its pictures are")

@@ -5,13 +5,16 @@ DIR/CVPPP2017_LSC_training/training/A1/plant001_rgb.png, plant001_label.png, ...
 ```
 DIR may also be the folder `CVPPP2017_LSC_training`, `training`, `A1`, or any folder
 that holds such pairs directly. Images of a testing folder (`CVPPP2017_LSC_testing`)
-have no labels and become the split "test".
+have no labels and become the split "test", as do those of the challenge's HDF5 file
+(`cvppp_testing`), which lies in DIR or where the testing folder would.
 """
 
 from functools import partial
 from pathlib import Path
 
+from datasets.cvppp_testing import find_test_images, read_test_image
 from datasets.errors import DataError
+from datasets.example import Example
 from datasets.images import read_labels
 from datasets.pairs import read_pair
 from datasets.source import Item, Source, file_sizes
@@ -42,7 +45,8 @@ def find_cvppp(data_dir: str | Path | None, subset: str = "A1") -> Source:
         The source; its examples are read one by one on demand.
 
     Raises:
-        DataError: nothing there, an image without label or a label without image.
+        DataError: nothing there, an image without label or a label without image, or a
+            damaged file of test images.
     """
     if subset not in SUBSETS:
         raise DataError(f"subset must be one of {', '.join(SUBSETS)}, got {subset!r}.")
@@ -64,7 +68,8 @@ def find_cvppp(data_dir: str | Path | None, subset: str = "A1") -> Source:
         label = image.with_name(_name(image) + _LABEL)
         name = _name(image) if _name(image) not in taken else f"test_{_name(image)}"
         items.append(item(name, "test", image, *([label] if label.exists() else [])))
-
+    if not unlabelled:
+        items += _packed_items(root, subset, taken)
     return Source(
         dataset="cvppp",
         location=str(root),
@@ -72,6 +77,24 @@ def find_cvppp(data_dir: str | Path | None, subset: str = "A1") -> Source:
         items=tuple(items),
         read=partial(_read, root),
     )
+
+
+def _packed_items(root, subset, taken):
+    """Items of the HDF5 file's images; what they are called there is their data."""
+    found = find_test_images((root, *(root / part for part in _TESTING)), subset)
+    if not found:
+        return []
+    path, names = found
+    files = file_sizes([path], root)
+    return [
+        Item(
+            name if name not in taken else f"test_{name}",
+            "test",
+            files,
+            f"{subset}/{name}",
+        )
+        for name in names
+    ]
 
 
 def _help(subset):
@@ -136,6 +159,9 @@ def _labelled_pairs(folder):
 
 
 def _read(root, item):
+    if item.data:
+        image = read_test_image(root / item.files[0][0], item.data)
+        return Example(item.name, image, None), {}
     image, *labels = [root / path for path, _ in item.files]
     labels = labels[0] if labels else None
     return read_pair(item.name, image, labels, read_labels), {}

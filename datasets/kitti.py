@@ -65,6 +65,7 @@ def find_kitti(data_dir: str | Path | None) -> Source:
     splits = _read_lists(root)
     items = [_item(root, images, name, split) for name, split in sorted(splits.items())]
     unlisted = {path.stem for path in images.glob("*.png")} - splits.keys()
+    masks = {path.stem for path in (root / "gt").glob("*.png")} - splits.keys()
     return Source(
         dataset="kitti",
         location=str(root),
@@ -73,7 +74,10 @@ def find_kitti(data_dir: str | Path | None) -> Source:
         read=partial(_read, root),
         shared_files=file_sizes([root / name for name in LISTS.values()], root),
         class_names=("car",),
-        left_out={"images in no list, left out": len(unlisted)},
+        left_out={
+            "images in no list, left out": len(unlisted),
+            "masks in no list, left out": len(masks),
+        },
     )
 
 

@@ -212,11 +212,12 @@ def _tell_what_stays(folder, directory):
 
 
 def _report(manifest):
-    _LOG.info(
-        "%s: %s.",
-        manifest.directory,
-        ", ".join(f"{what} {count:,}" for what, count in manifest.summary.items()),
-    )
+    # With semicolons: some of what is counted has a comma in its name.
+    summary = "; ".join(f"{what}: {n:,}" for what, n in manifest.summary.items())
+    _LOG.info("%s: %s.", manifest.directory, summary)
+    if manifest.notes:
+        file = Path(manifest.directory) / "manifest.json"
+        _LOG.info('Image by image: "notes" in %s.', file)
     if manifest.dropped:
         _LOG.warning(
             "%d objects under %d pixels were dropped (%s); see %s.",

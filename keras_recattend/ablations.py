@@ -6,12 +6,15 @@
 
 Each variation is a run of train.py with the same budget, seed and split, one after
 another, in a folder of its own under --out. The same command goes on after a stop: what
-is finished is not trained again, and a variation that was interrupted is resumed. The
-table, ablations.md and ablations.csv, is written anew after every variation.
+is finished is not trained again, and a variation that was interrupted is resumed. One
+that fails is named in the end; the others are trained. The table, ablations.md and
+ablations.csv, is written anew after every variation.
 """
 
+import contextlib
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +26,11 @@ from keras_recattend.config import ConfigError, near_names
 from keras_recattend.errors import Parser, UserError, run_command
 from keras_recattend.run_folder import RunFolder
 
+try:
+    import fcntl
+except ImportError:  # Windows: two commands at once are the user's to avoid.
+    fcntl = None
+
 __all__ = ["chosen", "main", "train_all"]
 
 _LOG = logging.getLogger("ablations")
@@ -31,10 +39,19 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 # train.py's exit code after Ctrl-C, with everything saved; and how a process ends that
 # was stopped before it could catch the signal.
 INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM)
+# What train.py is sent for what this command receives; it saves on either. (Windows,
+# which has no sessions, gives Ctrl-C to both.)
+_PASSED_ON = {signal.SIGTERM: signal.SIGTERM}
+if os.name == "posix":
+    _PASSED_ON |= {signal.SIGINT: signal.SIGINT, signal.SIGHUP: signal.SIGTERM}
 # Options that every run takes over as they are.
-_PASSED = ("dataset", "data_dir", "records_dir", "category", "subset", "val_fraction")
-_PASSED += ("fold", "preset", "minutes", "max_steps", "seed")
-_FOLDERS = ("data_dir", "records_dir")
+_PASSED = ("dataset", "data_dir", "records_dir", "category", "subset", "annotations")
+_PASSED += ("images", "skip_unlabelled", "val_fraction", "fold", "preset")
+_PASSED += ("max_instances", "min_area", "minutes", "max_steps", "seed", "precision")
+_FOLDERS = ("data_dir", "records_dir", "annotations", "images")
+_LOCK = "ablations.lock"
+# What the command itself writes: a folder that has nothing else is its own.
+_OWN = ("ablations.json", _LOCK)
 
 
 def parse(arguments=None):
@@ -46,9 +63,16 @@ def parse(arguments=None):
     add("--records-dir", help="TFRecords; default records/DATASET-...")
     add("--category", help="coco: a name, several with commas, or all")
     add("--subset", help="cvppp: A1 (default), A2, A3 or A4")
+    add("--annotations", metavar="FILE", help="coco: one's own file")
+    add("--images", metavar="DIR", help="coco: where its pictures are")
+    # None and not False: runs of before the option was there had it unset.
+    add("--skip-unlabelled", action="store_true", default=None, help="as in train.py")
     add("--val-fraction", type=float, default=0.2, help="default 0.2")
     add("--fold", metavar="k/n", help="k-th of n folds validates")
     add("--preset", help="default: the data set's own")
+    add("--max-instances", type=int, metavar="N", help="default: the preset's")
+    add("--min-area", type=int, metavar="N", help="default: the preset's")
+    add("--precision", help="default: train.py's, float32")
     add("--minutes", type=float, metavar="M", help="budget of each variation")
     add("--max-steps", type=int, metavar="N", help="end every stage after so many")
     add("--only", metavar="A,B", help=", ".join((FULL, *ablation.NAMES)))
@@ -90,18 +114,23 @@ def chosen(config, only=None):
     return [name for name in (FULL, *names) if name in wanted]
 
 
-def train_all(names, options, out):
+def train_all(names, options, out, lock=None):
     """Train the variations one after another; write the table after each.
+
+    One that fails does not keep the others from being trained, unless it is the first
+    of the table: then the reason is likely to be one of all.
 
     Args:
         names: of `chosen`. options: of `parse`. out: folder of the runs.
+        lock: of `_locked`, for the runs to hold as well.
 
     Raises:
         KeyboardInterrupt: a run was stopped, with everything saved.
-        UserError: a run failed.
+        UserError: runs failed.
     """
     left = [n for n in names if not RunFolder(out / n).metrics_file.is_file()]
     _LOG.info("%d to train%s.", len(left), _hours(options, len(left)))
+    failed, rows, files = [], _rows(out), None
     for number, name in enumerate(names, start=1):
         folder = RunFolder(out / name)
         place = f"{number} of {len(names)}: {name}"
@@ -109,14 +138,26 @@ def train_all(names, options, out):
             _LOG.info("== %s is finished already: %s", place, folder.path)
         else:
             _LOG.info("== %s -> %s", place, folder.path)
-            _train(name, folder, options)
-        files = write_table(_rows(out), _about(options), out)
-    _LOG.info("%s", files[0].read_text())
-    _LOG.info("Written: %s and %s", *files)
+            if code := _train(name, folder, options, lock):
+                failed.append(f"{name} (code {code})")
+                _LOG.warning("== %s failed, for the reason above.", place)
+                if not rows:
+                    break
+                continue
+        rows = _rows(out)
+        files = write_table(rows, _about(options), out)
+    if files:
+        _LOG.info("%s", files[0].read_text())
+        _LOG.info("Written: %s and %s", *files)
+    if failed:
+        raise UserError(
+            f"train.py failed in {', '.join(failed)}, for the reasons above. What is "
+            "finished stays; the same command tries again what is not."
+        )
 
 
-def _train(name, folder, options):
-    """Train one variation, or go on with it."""
+def _train(name, folder, options, lock=None):
+    """Train one variation, or go on with it; return train.py's exit code."""
     if folder.state_file.is_file():
         arguments = ["--resume", "--run-dir", str(folder.path)]
     else:
@@ -126,14 +167,10 @@ def _train(name, folder, options):
             arguments += ["--ablation", name]
     if options.quiet:
         arguments.append("--quiet")
-    code = _run([sys.executable, str(TRAIN), *arguments])
+    code = _run([sys.executable, str(TRAIN), *arguments], lock)
     if code in INTERRUPTED:
         raise KeyboardInterrupt(f"Stopped in {name}. The same command goes on with it.")
-    if code:
-        raise UserError(
-            f"train.py ended with code {code} in {name}, for the reason above. What is "
-            "finished stays; the same command goes on from here."
-        )
+    return code
 
 
 def _set_aside(path):
@@ -157,26 +194,82 @@ def _passed(options):
     for name in _PASSED:
         value = getattr(options, name)
         if value is not None:
-            arguments += ["--" + name.replace("_", "-"), str(value)]
+            arguments.append("--" + name.replace("_", "-"))
+            # True: an option that takes no value.
+            arguments += [] if value is True else [str(value)]
     return arguments
 
 
-def _run(command):
-    """Run a command to its end and return its exit code.
+@contextlib.contextmanager
+def _locked(out):
+    """Hold the folder's lock, for this command and the runs that it starts.
 
-    Ctrl-C reaches it by itself, a termination signal is handed on; either way it is
-    given the time to save.
+    Yields:
+        The open file, which the runs inherit: where this command is killed, the run
+        that it left behind trains on, and holds the lock until it ends.
+
+    Raises:
+        UserError: another command, or a run that one left behind, has the folder.
     """
-    process = subprocess.Popen(command)
-    old = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    if fcntl is None:
+        yield None
+        return
+    # "a": what another process wrote there stays.
+    with open(out / _LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"Another process trains in {out} just now: this command, started "
+                "twice, or a train.py that went on when its command was killed (the "
+                f"last one had the number {file.read() or 'unknown'}). Wait until it "
+                "has ended, end it with kill, after which it saves, or name another "
+                "folder with --out."
+            ) from None
+        file.truncate(0)
+        yield file
+
+
+def _note(lock, number):
+    """Write a run's process number into the lock's file."""
+    if lock:
+        lock.truncate(0)
+        lock.write(str(number))
+        lock.flush()
+
+
+def _run(command, lock=None):
+    """Run a command to its end and return its exit code; 130 where it was stopped.
+
+    It has a session of its own, so that Ctrl-C and the signal of a scheduler, to this
+    process or to its whole group, reach it once: handed on from here. It is given the
+    time to save.
+    """
+    received, started = [], []
+
+    def hand_on(number, _):
+        received.append(number)
+        for process in started:
+            process.send_signal(_PASSED_ON[number])
+
+    # Ignored ones stay so: nohup.
+    numbers = [n for n in _PASSED_ON if signal.getsignal(n) != signal.SIG_IGN]
+    old = {number: signal.signal(number, hand_on) for number in numbers}
     try:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue
+        files = [lock.fileno()] if lock else ()
+        with subprocess.Popen(command, pass_fds=files, start_new_session=True) as run:
+            _note(lock, run.pid)
+            early = list(received)
+            started.append(run)
+            # Never twice: the second would end it at once, with nothing saved.
+            for number in early[:1]:
+                run.send_signal(_PASSED_ON[number])
+            code = run.wait()
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    return INTERRUPTED[0] if received else code
 
 
 def _rows(out):
@@ -195,6 +288,8 @@ def _about(options):
         budget.append(f"{options.minutes:g} minutes each")
     if options.max_steps:
         budget.append(f"stages of {options.max_steps} steps at most")
+    if options.precision:
+        budget.append(options.precision)
     return [
         f"Ablations of the preset `{_preset(options)}` on {options.dataset}: "
         f"{', '.join(budget)}, seed {options.seed}."
@@ -207,7 +302,12 @@ def _hours(options, count):
 
 
 def _preset(options):
-    return options.preset or presets.of_dataset(options.dataset)
+    """The preset's name; as in train.py, COCO's is not that of a file of one's own."""
+    from datasets import catalog
+
+    given = catalog.options_of(vars(options))
+    dataset = catalog.actual_name(options.dataset, given)
+    return options.preset or presets.of_dataset(dataset)
 
 
 def _check_same(options, out):
@@ -220,7 +320,7 @@ def _check_same(options, out):
         if asked[name]:
             asked[name] = str(Path(asked[name]).resolve())
     file = out / "ablations.json"
-    if not file.is_file() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not file.is_file() and not _is_free(out):
         raise UserError(
             f"{out} exists already and holds something else than ablations. Name "
             "another folder with --out."
@@ -230,6 +330,13 @@ def _check_same(options, out):
         return
     out.mkdir(parents=True, exist_ok=True)
     RunFolder.write_json(file, asked)
+
+
+def _is_free(out):
+    """Whether there is no such folder, or nothing in it but what the command wrote."""
+    if not out.is_dir():
+        return not out.exists()
+    return all(path.name in _OWN for path in out.iterdir())
 
 
 def _refuse_others(asked, before, out):
@@ -262,7 +369,8 @@ def main():
     names = chosen(presets.get(_preset(options)), options.only)
     out = Path(options.out or Path("runs") / f"ablations-{_preset(options)}")
     _check_same(options, out)
-    train_all(names, options, out)
+    with _locked(out) as lock:
+        train_all(names, options, out, lock)
 
 
 if __name__ == "__main__":

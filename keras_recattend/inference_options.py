@@ -1,10 +1,20 @@
 """Options of command lines that change how weights are used, one place for all."""
 
 import argparse
+import dataclasses
+import math
 
-__all__ = ["add_inference_options", "inference_changes", "number"]
+from keras_recattend.config import ConfigError, Inference, near_names
+
+__all__ = [
+    "add_inference_options",
+    "inference_changes",
+    "inference_settings",
+    "number",
+]
 
 OPTIONS = ("score_threshold", "min_area")
+_TRUTHS = {"true": True, "false": False}
 
 
 def add_inference_options(parser):
@@ -27,6 +37,43 @@ def inference_changes(options):
     """Return what was given of them, as `keras_recattend.load` takes it."""
     given = {name: getattr(options, name) for name in OPTIONS}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def inference_settings(texts):
+    """Read settings of `config.Inference` that are given as NAME=VALUE.
+
+    Args:
+        texts: as ["mask_threshold=0.3", "bilateral=true"].
+
+    Returns:
+        {name: value}, for `Config.replace(inference=...)`.
+
+    Raises:
+        ConfigError: no such setting, no value, or one of another kind.
+    """
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(Inference)}
+    settings = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if name not in kinds:
+            raise ConfigError(f"Inference has no {name!r}.{near_names(name, kinds)}")
+        if not equals:
+            raise ConfigError(f"--inference takes NAME=VALUE, got {text!r}.")
+        settings[name] = _value(name, kinds[name], value)
+    return settings
+
+
+def _value(name, kind, text):
+    try:
+        value = _TRUTHS[text.lower()] if kind is bool else kind(text)
+        if not math.isfinite(value) or value < 0:
+            raise ValueError
+    except (KeyError, ValueError):
+        expected = {bool: "true or false", int: "a whole number of 0 or more"}
+        raise ConfigError(
+            f"{name} takes {expected.get(kind, 'a number of 0 or more')}, got {text!r}."
+        ) from None
+    return value
 
 
 def number(kind, least, most=None):

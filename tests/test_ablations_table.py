@@ -16,7 +16,7 @@ import pytest
 import tiny
 
 from keras_recattend import ablation, ablation_table, ablations, presets
-from keras_recattend.errors import run_command
+from keras_recattend.errors import UserError, run_command
 from keras_recattend.run_folder import RunError, RunFolder
 
 # Two stages of 3 and 1.5 minutes: the last row of each counts.
@@ -125,7 +125,7 @@ def trained(monkeypatch):
     """Commands that were run; each leaves a finished run. `codes` = other ends."""
     commands, codes = [], {}
 
-    def run(command):
+    def run(command, lock=None):
         path = pathlib.Path(command[command.index("--run-dir") + 1])
         commands.append(command)
         if path.name in codes:
@@ -240,13 +240,32 @@ def test_a_run_that_ended_before_its_first_epoch_is_kept_aside(trained, caplog):
     assert (pathlib.Path("out/full") / "metrics.json").is_file()
 
 
-def test_a_failed_variation_is_named(trained, capfd):
-    _, codes = trained
+def test_a_failed_variation_is_named_and_the_others_are_trained(trained, capfd):
+    commands, codes = trained
     codes["no_box_net"] = 2, lambda path: None
+    codes["glimpses_1"] = 1, lambda path: None
     assert call(*USUAL) == 2
     message = capfd.readouterr().err
-    assert "code 2 in no_box_net" in message
+    assert "failed in no_box_net (code 2), glimpses_1 (code 1)" in message
     assert "Traceback" not in message
+    assert len(commands) == 7
+    with open("out/ablations.csv", newline="") as file:
+        names = [row["name"] for row in csv.DictReader(file)]
+    assert sorted(names) == sorted(
+        {"full", *ablation.NAMES} - {"no_box_net", "glimpses_1"}
+    )
+    assert call(*USUAL) == 0
+    again = [after(command, "--run-dir") for command in commands[7:]]
+    assert again == [str(pathlib.Path("out") / n) for n in ("no_box_net", "glimpses_1")]
+
+
+def test_where_the_first_fails_the_others_are_not_begun(trained, capfd):
+    commands, codes = trained
+    codes["full"] = 2, lambda path: None
+    assert call(*USUAL) == 2
+    assert "failed in full (code 2)" in capfd.readouterr().err
+    assert len(commands) == 1
+    assert call(*USUAL) == 0
 
 
 @pytest.mark.parametrize(
@@ -313,14 +332,15 @@ def test_an_installed_package_without_train_py(trained, capfd, monkeypatch):
 SLOW_TO_STOP = """
 import signal, sys, time
 stopped = []
-signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
-signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
 open(sys.argv[1], "w").close()
 while not stopped:
     time.sleep(0.02)
 time.sleep(0.6)
-open(sys.argv[2], "w").close()
-sys.exit(130)
+with open(sys.argv[2], "w") as file:
+    file.write(str(stopped))
+sys.exit(0)
 """
 PARENT = """
 import sys
@@ -330,9 +350,19 @@ sys.exit(_run([sys.executable, "-c", sys.argv[1], "began", "saved"]))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of a process group")
-@pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "terminated"])
-def test_a_stopped_run_has_the_time_to_save(tmp_path, whole_group):
-    """Ctrl-C reaches both processes, a termination signal the command alone."""
+@pytest.mark.parametrize(
+    ("number", "whole_group", "arrives"),
+    [
+        (signal.SIGINT, True, signal.SIGINT),
+        (signal.SIGINT, False, signal.SIGINT),
+        (signal.SIGTERM, True, signal.SIGTERM),
+        (signal.SIGTERM, False, signal.SIGTERM),
+        (getattr(signal, "SIGHUP", None), False, signal.SIGTERM),
+    ],
+    ids=["Ctrl-C", "interrupted", "group ended", "terminated", "terminal closed"],
+)
+def test_a_stopped_run_has_the_time_to_save(tmp_path, number, whole_group, arrives):
+    """One signal reaches it once, and the command stops whatever the run's code."""
     root = pathlib.Path(__file__).parents[1]
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT, SLOW_TO_STOP],
@@ -344,19 +374,79 @@ def test_a_stopped_run_has_the_time_to_save(tmp_path, whole_group):
     while not (tmp_path / "began").exists() and time.monotonic() < until:
         time.sleep(0.05)
     if whole_group:
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
     else:
-        process.terminate()
+        process.send_signal(number)
     assert process.wait(timeout=60) == 130
-    assert (tmp_path / "saved").exists()
+    assert (tmp_path / "saved").read_text() == str([int(arrives)])
+
+
+LONG_RUN = """
+import os, time
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+LOCKED_PARENT = """
+import pathlib, sys
+from keras_recattend.ablations import _locked, _run
+with _locked(pathlib.Path(".")) as lock:
+    _run([sys.executable, "-c", sys.argv[1]], lock)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks and process groups")
+def test_a_run_that_outlives_its_command_keeps_the_folder(tmp_path):
+    root = pathlib.Path(__file__).parents[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCKED_PARENT, LONG_RUN],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        run = int(process.stdout.readline())
+        try:
+            process.kill()
+            process.wait()
+            with (
+                pytest.raises(UserError, match=rf"process trains.* {run}\).*--out"),
+                ablations._locked(tmp_path),
+            ):
+                pass
+        finally:
+            os.kill(run, signal.SIGKILL)
+    until = time.monotonic() + 30
+    while True:
+        try:
+            with ablations._locked(tmp_path):
+                break
+        except UserError:
+            # The killed run has not quite ended.
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks")
+def test_two_commands_at_once(trained, capfd):
+    assert call(*USUAL, "--only", "full") == 0
+    with ablations._locked(pathlib.Path("out")):
+        assert call(*USUAL) == 2
+    assert "Another process trains in out" in capfd.readouterr().err
+    assert len(trained[0]) == 1
 
 
 def test_the_options_fit_train_py():
     """What is passed on, train.py knows."""
     import train
 
-    options = ablations.parse(["--minutes", "2", "--data-dir", "x", "--fold", "1/3"])
+    given = ["--minutes", "2", "--data-dir", "x", "--fold", "1/3", "--skip-unlabelled"]
+    given += ["--max-instances", "40", "--min-area", "9"]
+    given += ["--precision", "mixed_bfloat16"]
+    options = ablations.parse(given)
     known = train.parse([*ablations._passed(options), "--ablation", "glimpses_1"])
     assert known.minutes == 2.0
+    assert known.skip_unlabelled is True
+    assert (known.max_instances, known.min_area) == (40, 9)
+    assert known.precision == "mixed_bfloat16"
     assert known.ablation == "glimpses_1"
     assert json.dumps(known.seed) == "0"

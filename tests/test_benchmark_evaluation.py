@@ -209,3 +209,71 @@ def test_coco(
     results = truth.loadRes(str(file))
     assert {r["category_id"] for r in results.anns.values()} == {number}
     assert len(results.anns) == {24: 3, 19: 4}[number]
+
+
+def test_coco_images_without_an_object_count(run, photographs, tmp_path, monkeypatch):
+    """What is found on them is wrong, as the benchmark has it; test images are free."""
+
+    with Image.open(photographs / "val2017" / "000000000006.jpg") as file:
+        horse = np.array(file)
+
+    class One:
+        """Finds the first zebra of image 5 in every image; is surest of the horse."""
+
+        batch_size = 2
+
+        def __init__(self, model):
+            pass
+
+        def __call__(self, images):
+            labels = np.zeros((40, 60), np.uint16)
+            labels[2:20, 2:20] = 1
+            scores = [1.0 if np.array_equal(i, horse) else 0.5 for i in images]
+            return [
+                Found(labels, np.array([score], np.float32), np.zeros((1, 4)))
+                for score in scores
+            ]
+
+    monkeypatch.setattr(reporting, "Predictor", One)
+    arguments = ["--dataset", "coco", "--data-dir", photographs, "--split", "all"]
+    arguments += ["--category", "zebra"]
+    some = evaluate(
+        run, tmp_path / "some", *arguments, "--records-dir", tmp_path / "r1"
+    )
+    assert some["n_images"] == 2
+    (photographs / "test2017").mkdir()
+    image = np.zeros((40, 60, 3), np.uint8)
+    Image.fromarray(image).save(photographs / "test2017" / "000000000009.png")
+    entry = {"id": 9, "file_name": "000000000009.png", "height": 40, "width": 60}
+    listed = photographs / "annotations" / "image_info_test-dev2017.json"
+    listed.write_text(json.dumps({"images": [entry], "categories": []}))
+    arguments += ["--all-images", "--records-dir", tmp_path / "r2"]
+    every = evaluate(run, tmp_path / "every", *arguments)
+    assert every["n_images"] == 3
+    # One of three zebras is found: by the first find, then by the second. 34 of 101
+    # places lie up to a recall of 1/3.
+    np.testing.assert_allclose(some["ap50"], 100 * 34 / 101)
+    np.testing.assert_allclose(every["ap50"], 100 * 34 / 101 / 2)
+    file = tmp_path / "test.json"
+    arguments[arguments.index("all")] = "test"
+    values = evaluate(run, tmp_path / "test", *arguments, "--submission", file)
+    assert values["n_images"] == 0
+    (result,) = json.loads(file.read_text())
+    assert (result["image_id"], result["category_id"]) == (9, 24)
+
+
+def test_coco_validation_images_that_training_left_out(photographs, tmp_path):
+    """`--split val --all-images` adds those without an object, and none of training."""
+    folder = RunFolder(tmp_path / "run")
+    config = tiny.config(min_object_area=1)
+    options = {"dataset": "coco", "category": "zebra", "data_dir": str(photographs)}
+    folder.create(config, options=options)
+    model = RecurrentAttention(config)
+    folder.save_weights(model, folder.best_weights)
+    names = [f"{i:012d}" for i in (5, 7)]
+    split = {"train": names[:1], "val": names[1:], "test": [], "all": names}
+    (folder.path / "split.json").write_text(json.dumps(split))
+    arguments = ["--split", "val", "--records-dir", tmp_path / "r", "--all-images"]
+    assert evaluate(folder.path, tmp_path / "out", *arguments)["n_images"] == 2
+    written = sorted(path.stem for path in (tmp_path / "out" / "labels").iterdir())
+    assert written == [f"{i:012d}" for i in (6, 7)]

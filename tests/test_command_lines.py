@@ -1,5 +1,6 @@
 """`train.py` and `evaluate.py` as a user calls them, with their mistakes."""
 
+import dataclasses
 import importlib
 import json
 import logging
@@ -324,6 +325,18 @@ def test_evaluate_all_images_elsewhere(run, tmp_path):
     assert not (out / "labels").exists()
 
 
+def test_evaluate_with_another_step_after_the_network(run, tmp_path):
+    """Objects of fewer pixels than the image has: none may be left."""
+    out = tmp_path / "out"
+    options = ["--run", run, "--split", "all", "--out", out, "--no-labels"]
+    assert call("evaluate", *options, "--inference", "min_area=99999") == 0
+    summary = summary_of(out)
+    assert summary["predicted_count"]["mean"] == 0
+    config, _ = RunFolder(run).read()
+    expected = dataclasses.asdict(config.inference) | {"min_area": 99999}
+    assert summary["inference"] == expected
+
+
 def test_evaluate_weights_on_given_data(run, plants, tmp_path):
     options = ["--weights", run, "--dataset", "cvppp", "--data-dir", plants]
     options += ["--records-dir", tmp_path / "records", "--out", tmp_path / "out"]
@@ -378,6 +391,7 @@ def test_evaluate_images_without_labels(run, plants, tmp_path, caplog):
         (["--submission", "there.h5"], ["there.h5", "exists already"]),
         (["--semantic-dir", "."], ["--semantic-dir", "cityscapes"]),
         (["--category", "zebra"], ["cvppp", "'category'"]),
+        (["--inference", "zom=2"], ["'zom'", "'zoom'"]),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else None,
 )

@@ -1,12 +1,14 @@
-"""Options that export.py and predict.py share."""
+"""Options of command lines that change how weights are used."""
 
 import argparse
 
 import pytest
 
+from keras_recattend.config import ConfigError, Inference
 from keras_recattend.inference_options import (
     add_inference_options,
     inference_changes,
+    inference_settings,
     number,
 )
 
@@ -44,3 +46,35 @@ def test_text_that_is_no_number_is_named_by_its_kind():
     assert number(int, 0).__name__ == "int"
     with pytest.raises(ValueError, match="invalid literal"):
         number(int, 0)("many")
+
+
+def test_settings_have_the_kind_of_their_default():
+    given = ["mask_threshold=0.3", "min_area = 1200", "bilateral=True", "stop=false"]
+    settings = inference_settings([*given, "zoom=2"])
+    assert settings == {
+        "mask_threshold": 0.3,
+        "min_area": 1200,
+        "bilateral": True,
+        "stop": False,
+        "zoom": 2.0,
+    }
+    assert type(settings["zoom"]) is float
+    assert Inference(**settings).min_area == 1200
+    assert inference_settings([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mask_treshold=0.3", "'mask_treshold'.*Did you mean 'mask_threshold'"),
+        ("mask_threshold", "NAME=VALUE, got 'mask_threshold'"),
+        ("mask_threshold=", "mask_threshold takes a number of 0 or more, got ''"),
+        ("mask_threshold=nan", "got 'nan'"),
+        ("min_area=1.5", "a whole number of 0 or more, got '1.5'"),
+        ("min_area=-1", "got '-1'"),
+        ("bilateral=1", "true or false, got '1'"),
+    ],
+)
+def test_settings_that_make_no_sense(text, message):
+    with pytest.raises(ConfigError, match=message):
+        inference_settings([text])

@@ -74,10 +74,21 @@ def test_other_options_for_a_named_folder_are_explained(plant_folder, tmp_path):
     with pytest.raises(DataError, match=r"least area 5, not 6.*--records-dir"):
         prepare("cvppp", plant_folder, "mine", min_area=6)
     other = shutil.copytree(plant_folder, tmp_path / "other")
+    save_palette(blocks(count=1), other / "plant002_label.png")
     with pytest.raises(DataError, match=f"from {plant_folder}, not {other}"):
         prepare("cvppp", other, "mine", min_area=5)
     with pytest.raises(DataError, match="data set cvppp, not leaves"):
         prepare("leaves", None, "mine", min_area=5, **LEAVES)
+
+
+def test_raw_files_may_be_moved(plant_folder, tmp_path, no_conversion):
+    first = prepare("cvppp", plant_folder, "mine")
+    no_conversion()
+    moved = Path(shutil.move(plant_folder, tmp_path / "moved"))
+    second = prepare("cvppp", moved, "mine")
+    assert second.images == first.images
+    assert first.source["location"] == str(plant_folder)
+    assert second.source["location"] == str(moved)
 
 
 def test_records_need_no_raw_files_any_more(plant_folder):

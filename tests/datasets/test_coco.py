@@ -148,6 +148,51 @@ def test_chosen_categories(coco, tmp_path, category, ids, classes, names):
     assert manifest.class_names == names
 
 
+def test_all_images(coco, tmp_path):
+    """Also those without a zebra, of which one has a crowd of them."""
+    (coco / "test2017").mkdir()
+    tests = [{"id": 3, "file_name": "000000000003.png", "height": 12, "width": 16}]
+    Image.fromarray(photo(3)).save(coco / "test2017" / "000000000003.png")
+    (coco / "annotations" / "image_info_test-dev2017.json").write_text(
+        json.dumps({"images": tests, "categories": [{"id": 24, "name": "zebra"}]})
+    )
+    # The larger list, of which the server's is a part.
+    (coco / "annotations" / "image_info_test2017.json").write_text("not read")
+    options = {"min_area": 1, "category": "zebra", "all_images": True}
+    manifest = prepare("coco", coco, tmp_path / "r", **options)
+    assert [int(name) for name in manifest.ids] == [7, 8, 9, 10, 3]
+    assert [i.objects for i in manifest.images] == [1, 0, 0, 0, None]
+    assert [i.split for i in manifest.images] == [""] * 4 + ["test"]
+    found = list(examples(manifest))
+    np.testing.assert_array_equal(found[0].labels, pixels(1, 1, 5, 6))
+    assert not found[3].labels.any()
+    assert found[4].labels is None
+    np.testing.assert_array_equal(found[4].image, photo(3))
+    assert manifest.summary["crowd regions, not objects"] == 2
+    assert "images without an object of the categories, left out" not in (
+        manifest.summary
+    )
+    # Asked for otherwise, they are other records.
+    with pytest.raises(DataError, match="all_images True, not None"):
+        prepare("coco", coco, tmp_path / "r", min_area=1, category="zebra")
+
+
+def test_all_images_without_the_test_images(coco):
+    (coco / "annotations" / "image_info_test2017.json").write_text("{}")
+    assert find_coco(coco, "zebra", all_images=True).total == 4
+    assert find_coco(coco, "zebra").total == 1
+
+
+def test_a_test_image_that_is_missing(coco):
+    (coco / "test2017").mkdir()
+    tests = [{"id": 3, "file_name": "3.png", "height": 12, "width": 16}]
+    (coco / "annotations" / "image_info_test2017.json").write_text(
+        json.dumps({"images": tests, "categories": []})
+    )
+    with pytest.raises(DataError, match=r"image_info_test2017.*not in .*test2017.*3"):
+        find_coco(coco, "zebra", all_images=True)
+
+
 def test_the_order_of_categories_is_no_other_data_set(coco, tmp_path):
     first = prepare("coco", coco, tmp_path / "r", category="zebra,person")
     assert prepare("coco", coco, tmp_path / "r", category="person, Zebra") == first
@@ -216,7 +261,7 @@ def test_polygons_are_cut_off_at_the_edge(tmp_path):
 @pytest.mark.parametrize(
     ("segmentation", "what"),
     [
-        (square(20, 20, 25, 25), "objects of 0 area, dropped"),
+        (square(20, 20, 25, 25), "objects outside the image, dropped"),
         (square(4, 4, 4, 9), "objects of 0 area, dropped"),
         ([[3, 3, 8, 8]], "objects of 0 area, dropped"),
         (run_lengths(pixels(0, 0, 0, 0)), "objects of 0 area, dropped"),
@@ -341,9 +386,12 @@ def test_an_image_of_another_size(coco):
     [
         (
             lambda v: v["annotations"][0].update(image_id=70),
-            "image_id that images",
+            "no entry in images .*: image_id",
         ),
-        (lambda v: v["annotations"][0].update(category_id=2), "category_id that categ"),
+        (
+            lambda v: v["annotations"][0].update(category_id=2),
+            "no entry in categories .*: category_id 2",
+        ),
         (lambda v: v["annotations"][0].pop("id"), "annotations has id = None"),
         (lambda v: v["images"].append(v["images"][0]), "the id 7 twice in images"),
         (lambda v: v["images"][0].update(height="12"), "height = '12'"),

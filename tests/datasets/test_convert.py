@@ -67,7 +67,7 @@ def test_as_a_process(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "18 images with at most 1 objects in r" in done.stderr
-    assert "train images 16, val images 1, test images 1" in done.stderr
+    assert "train images: 16; val images: 1; test images: 1" in done.stderr
     manifest = Manifest.load(tmp_path / "r")
     assert [image.objects for image in manifest.images] == [1] * 18
 

@@ -100,11 +100,16 @@ def test_images_in_the_object_benchmark_s_place(kitti, place):
     assert find_kitti(kitti / place).location == str(kitti)
 
 
-def test_images_in_no_list_are_counted(kitti):
+def test_files_in_no_list_are_counted(kitti):
     Image.fromarray(street(1)).save(kitti / "images" / "000099.png")
+    for name in ("000098", "000099"):
+        Image.fromarray(CARS.astype(np.uint8)).save(kitti / "gt" / f"{name}.png")
     source = find_kitti(kitti)
     assert source.total == 4
-    assert source.left_out == {"images in no list, left out": 1}
+    assert source.left_out == {
+        "images in no list, left out": 1,
+        "masks in no list, left out": 2,
+    }
 
 
 @pytest.mark.parametrize(

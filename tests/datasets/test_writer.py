@@ -140,7 +140,8 @@ def test_what_was_not_taken_over_is_summed_up(tmp_path, caplog):
     assert stored["summary"] == expected
     assert {"source_id": "plant2", "what": "crowds", "count": 2} in stored["notes"]
     assert manifest.class_names == ("leaf",)
-    assert "crowds 3" in caplog.text
+    assert "crowds: 3" in caplog.text
+    assert f'"notes" in {tmp_path / "r" / "manifest.json"}' in caplog.text
     assert Manifest.load(tmp_path / "r") == manifest
 
 
