@@ -58,7 +58,12 @@ def infer(
         canvas, blocked = state["canvas"], state["blocked"]
         centers = state.get("centers")
         box, segment, score = model.find(
-            here, canvas, t, blocked, inference=settings, centers=centers
+            here,
+            canvas,
+            step=t,
+            blocked=blocked,
+            inference=settings,
+            centers=centers,
         )
         active = tf.ones_like(score, tf.bool)
         if stop:

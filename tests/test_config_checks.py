@@ -66,3 +66,17 @@ def test_recompute_where_nothing_can_be_recomputed_is_refused(changes):
     base = heat_config() if changes else paper_config(normalization="group")
     with pytest.raises(ConfigError, match="recompute"):
         base.replace(box_network={"recompute": True})
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        {"box_network": {"heat_map": False}},
+        {"box_network": {"late_canvas": False}},
+        {"segmentation": {"filters": "density"}},
+    ],
+)
+def test_a_center_map_goes_with_heat_map_late_canvas_and_tight_boxes(without):
+    base = heat_config().replace(**without)
+    with pytest.raises(ConfigError, match="center_map needs"):
+        base.replace(box_network={"center_map": True})

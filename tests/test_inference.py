@@ -8,7 +8,10 @@ from tiny_models import CONFIGS, build, build_with_images, images
 from keras_recattend import boxes
 
 
-@pytest.fixture(params=[("paper", True), ("heat", False)], ids=lambda case: case[0])
+@pytest.fixture(
+    params=[("paper", True), ("heat", False), ("centers", False)],
+    ids=lambda case: case[0],
+)
 def tiny(request):
     """(model, images, extra channels or None), the paper's form and ours."""
     return build_with_images(*request.param)
@@ -49,8 +52,13 @@ def test_infer_equals_the_steps_one_by_one(tiny):
     prepared = model.prepare(image, extra)
     canvas = tf.zeros(image.shape[:3])
     blocked = tf.zeros([len(image), model.grid[0] * model.grid[1]])
+    centers = None
+    if model.config.box_network.center_map:
+        centers = tf.zeros_like(blocked)
     for t in range(model.config.timespan):
-        box, segment, score = model.find(prepared, canvas, step=t, blocked=blocked)
+        box, segment, score = model.find(
+            prepared, canvas, step=t, blocked=blocked, centers=centers
+        )
         low, high = boxes.corners(segment.center, segment.size)
         cells = tf.sigmoid(segment.heat) if model.is_normalized else segment.heat
         for name, expected in {
@@ -67,6 +75,8 @@ def test_infer_equals_the_steps_one_by_one(tiny):
         if model.config.inference.inhibition:
             blocked = shut_stuck_cells(blocked.numpy(), box, canvas, segment)
         canvas = tf.maximum(canvas, segment.mask)
+        if centers is not None:
+            centers = with_blobs(model, centers.numpy(), segment)
     assert ("heat" in out) == model.config.box_network.heat_map
     np.testing.assert_allclose(out["canvas"], canvas, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(out["steps"], [model.config.timespan] * 3)
@@ -79,6 +89,22 @@ def shut_stuck_cells(blocked, box, canvas, segment):
         if new < 0.05 * np.prod(segment.size[b]):
             blocked[b, np.argmax(box.place[b])] = 1.0
     return tf.constant(blocked)
+
+
+def with_blobs(model, centers, segment):
+    """A blob where the box round the patch's cells above 1/2 has its centre."""
+    patch_size = model.config.segmentation.patch_size
+    for b, heat in enumerate(segment.heat.numpy()):
+        found = np.argwhere(heat > 0)
+        if not len(found):
+            continue
+        cell = segment.size[b].numpy() / patch_size
+        corner = segment.center[b].numpy() - segment.size[b].numpy() / 2
+        low = corner + (found.min(axis=0) + 0.5) * cell
+        high = corner + (found.max(axis=0) + 0.5) * cell
+        blob = model.box_head.blobs((low + high) / 2, high - low + cell)
+        centers[b] = np.maximum(centers[b], blob)
+    return tf.constant(centers)
 
 
 def test_the_loop_in_a_graph(tiny):

@@ -8,7 +8,10 @@ from tiny_models import build_with_images
 from keras_recattend.truth import Truth
 
 
-@pytest.fixture(params=[("paper", True), ("heat", False)], ids=lambda case: case[0])
+@pytest.fixture(
+    params=[("paper", True), ("heat", False), ("centers", False)],
+    ids=lambda case: case[0],
+)
 def tiny(request):
     """(model, images, extra channels or None), the paper's form and ours."""
     return build_with_images(*request.param)

@@ -70,7 +70,12 @@ def heat_config(**changes):
     return config.replace(**changes)
 
 
-CONFIGS = {"paper": paper_config, "heat": heat_config}
+def centers_config(**changes):
+    """`heat_config` with a map of the centres found so far."""
+    return heat_config(**changes).replace(box_network={"center_map": True})
+
+
+CONFIGS = {"paper": paper_config, "heat": heat_config, "centers": centers_config}
 
 
 def build(config, seed=0, spread=True):

@@ -24,11 +24,17 @@ def test_controller_is_its_stack_over_image_canvas_extra(random):
 
 
 def late_controller(
-    context=((5,),), space_to_depth=2, extra_channels=0, joint_context=()
+    context=((5,),),
+    space_to_depth=2,
+    extra_channels=0,
+    joint_context=(),
+    center_map=False,
 ):
     keras.utils.set_random_seed(1)
     sizes = (space_to_depth, context, 5, 3, 3, joint_context)
-    controller = LateCanvasController((4, 6), (2, 1), *sizes, "batch", 1, "he")
+    controller = LateCanvasController(
+        (4, 6), (2, 1), *sizes, "batch", 1, "he", center_map
+    )
     controller.build((None, *SIZE, 3), extra_channels)
     return controller
 
@@ -93,6 +99,22 @@ def test_the_canvas_changes_the_features(random):
     covered = controller(prepared, tf.constant(canvas))
     changed = np.abs(covered - empty).max(axis=-1)[0]
     assert changed[1, 1] > 1e-3
+
+
+def test_a_found_center_changes_the_features_where_it_is(random):
+    controller = late_controller(context=(), center_map=True)
+    image = tf.constant(random.uniform(size=(2, *SIZE, 3)).astype(np.float32))
+    prepared, canvas = controller.prepare(image), tf.zeros([2, *SIZE])
+    rows, columns = (extent // controller.stride for extent in SIZE)
+    centers = np.zeros((2, rows, columns), np.float32)
+    none = controller(prepared, canvas, centers=centers.reshape(2, -1))
+    centers[1, 0, columns - 1] = 1.0
+    one = controller(prepared, canvas, centers=centers.reshape(2, -1))
+    changed = np.abs(one - none).max(axis=-1)
+    assert not changed[0].any()
+    assert changed[1, 0, -1] > 1e-3
+    # Three convolutions of 3 x 3 see three cells to every side.
+    assert not changed[1, :, : columns - 4].any()
 
 
 def test_one_preparation_serves_several_canvases(random):

@@ -6,10 +6,14 @@ import tensorflow as tf
 
 from keras_recattend.stages import canvases as module
 from keras_recattend.stages.canvases import (
+    CENTER_NOISE,
+    covered_centers,
     covered_objects,
     distort,
     draw_covered,
+    noisy_centers,
     object_pixels,
+    overlaps,
     paint,
 )
 
@@ -190,3 +194,52 @@ def test_distortion_is_drawn_for_every_image_and_by_the_seed():
 def test_no_distortion_is_none():
     labels = tf.constant(np.arange(48, dtype=np.int32).reshape(1, 6, 8))
     np.testing.assert_array_equal(distort(labels, 0.0, SEED), labels)
+
+
+class Head:
+    """Of 3 x 4 cells: a blob is 1 in its centre's cell, and its height next to it."""
+
+    def blobs(self, center, size):
+        center, size = np.asarray(center), np.asarray(size)
+        blobs = np.zeros((*center.shape[:-1], 12), np.float32)
+        for at in np.ndindex(center.shape[:-1]):
+            cell = int(4 * center[at][0] + center[at][1])
+            blobs[at][cell] = 1.0
+            blobs[at][(cell + 1) % 12] = size[at][0]
+        return tf.constant(blobs)
+
+
+def test_center_maps_show_what_is_covered():
+    center = np.array([[[0, 0], [0, 1], [2, 3]], [[1, 1], [0, 0], [0, 0]]], np.float32)
+    size = np.full((2, 3, 2), 0.5, np.float32)
+    covered = np.array(
+        [[[1, 0, 0], [1, 1, 0]], [[0, 0, 0], [1, 0, 0]]], np.float32
+    )  # [B, K, T]
+    maps = covered_centers(Head(), center, size, tf.constant(covered)).numpy()
+    expected = np.zeros((4, 12))
+    expected[0, :2] = 1.0, 0.5
+    expected[1, :3] = 1.0, 1.0, 0.5
+    expected[3, 5:7] = 1.0, 0.5
+    np.testing.assert_array_equal(maps, expected)
+
+
+def test_noisy_centers_are_off_by_a_share_of_the_object():
+    size = tf.constant(np.tile([[[20.0, 80.0]]], (500, 4, 1)), tf.float32)
+    moved = noisy_centers(tf.zeros_like(size), size, tf.constant([1, 2]))
+    deviation = moved.numpy().std(axis=(0, 1)) / [20.0, 80.0]
+    np.testing.assert_allclose(deviation, CENTER_NOISE, rtol=0.1)
+    np.testing.assert_allclose(moved.numpy().mean(axis=(0, 1)), 0.0, atol=0.5)
+
+
+def test_overlaps_equal_a_loop_over_every_other_pixel():
+    labels = random_labels(4, most=3)
+    random = np.random.default_rng(7)
+    masks = random.uniform(size=labels.shape).astype(np.float32)
+    masks[0][labels[0] == 2] = 0.9
+    iou = overlaps(tf.constant(masks), object_pixels(tf.constant(labels), 4)).numpy()
+    for b in range(len(labels)):
+        on = masks[b, ::2, ::2] > 0.5
+        for t in range(4):
+            true = labels[b, ::2, ::2] == t + 1
+            expected = (on & true).sum() / max((on | true).sum(), 1)
+            assert iou[b, t] == pytest.approx(expected, abs=1e-6)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_recattend.layers.box_network import Box
+from keras_recattend.layers.box_network import (
+    BLOB_CELLS,
+    BLOB_SHARE,
+    Box,
+    HeatMapHead,
+)
 from keras_recattend.stages import looking
 
 IMAGE = (64, 64)
@@ -17,6 +22,7 @@ class Head:
     """A heat map of 8 x 8 cells over the image."""
 
     cell = (CELL, CELL)
+    blobs = HeatMapHead.blobs
 
     def cell_centers(self):
         places = [
@@ -147,7 +153,7 @@ def test_blobs_fall_as_a_gaussian():
         for column in range(8):
             exponent = 0.0
             for cell, middle, extent in ((row, 19.5, 40.0), (column, 27.5, 10.0)):
-                deviation = max(looking.BLOB_CELLS * CELL, looking.BLOB_SHARE * extent)
+                deviation = max(BLOB_CELLS * CELL, BLOB_SHARE * extent)
                 exponent += (((cell + 0.5) * CELL - 0.5 - middle) / deviation) ** 2
             assert blob[row * 8 + column] == pytest.approx(
                 np.exp(-exponent / 2), abs=1e-6

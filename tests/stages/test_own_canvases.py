@@ -1,5 +1,6 @@
 """Rollouts of the model on its own output, and the canvases taken from them."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -191,3 +192,92 @@ def test_ids_without_a_slot_are_ignored(model):
     results = [stage(model, b, 0, training=False)[0] for b in (crowded, plain)]
     for name in stage.terms:
         np.testing.assert_allclose(results[0][name], results[1][name], rtol=1e-5)
+
+
+# -- with a centre map -------------------------------------------------------------
+
+
+class Marker(Finder):
+    """A `Finder` with a centre map of two cells: step t marks the value t + 1."""
+
+    def __init__(self, masks):
+        super().__init__(masks)
+        self.config.box_network = dataclasses.replace(BoxNetwork(), center_map=True)
+        self.seen = []
+
+    @property
+    def box_head(self):
+        return types.SimpleNamespace(
+            blobs=lambda center, size: tf.fill([*center.shape[:-1], 2], 0.5)
+        )
+
+    def no_centers(self, batch):
+        return tf.zeros([batch, 2])
+
+    def find(self, prepared, canvas, step, inference, centers):
+        _, segment, score = super().find(prepared, canvas, step, inference)
+        return None, segment._replace(heat=tf.cast(step + 1, tf.float32)), score
+
+    def mark(self, centers, segment):
+        return tf.fill(tf.shape(centers), segment.heat)
+
+
+def spilled():
+    """Two objects, the first mask over both: (batch, masks of two steps)."""
+    batch = tiny.batch((2,))
+    labels = batch["labels"].numpy()
+    # Most of the mask is the larger one's, which it fits; the smaller lies under it.
+    first = (labels == 1) | (labels == 2)
+    iou = (labels == 1).sum() / first.sum()
+    assert iou > 0.5
+    return batch, np.stack([first, labels == 2]).astype(np.float32)
+
+
+def test_what_lies_under_another_mask_is_not_found_until_a_mask_fits_it():
+    batch, masks = spilled()
+    result = rollout(Marker(masks), batch, boxes_of(batch["labels"]), 0.0, SEED)
+    np.testing.assert_array_equal(result.found[0], [[0, 0, 0], [1, 0, 0], [1, 1, 0]])
+    # Nothing was stuck, so the model's own marks are kept.
+    np.testing.assert_array_equal(result.centers[0], [[0, 0], [1, 1], [2, 2]])
+
+
+def test_without_a_center_map_what_is_covered_counts_as_found():
+    batch, masks = spilled()
+    result = rollout(Finder(masks), batch, boxes_of(batch["labels"]), 0.0, SEED)
+    assert result.centers is None
+    np.testing.assert_array_equal(result.found[0], [[0, 0, 0], [1, 1, 0], [1, 1, 0]])
+
+
+def test_a_true_object_in_place_of_a_step_is_marked_where_it_is():
+    batch = tiny.batch((2,))
+    nothing = Marker(np.zeros((1, 1, *tiny.SIZE)))
+    result = rollout(nothing, batch, boxes_of(batch["labels"]), 0.0, SEED)
+    assert result.found[0].numpy().sum(axis=-1).tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(result.centers[0], [[0, 0], [0.5, 0.5], [0.5, 0.5]])
+
+
+def test_center_maps_and_what_is_left_go_with_their_canvases():
+    """True canvases: the blobs are those of the covered objects, and of no others."""
+    config = tiny.config({"canvases": 5, "true_canvases": 1.0}).replace(
+        box_network={"center_map": True}
+    )
+    model, stage = RecurrentAttention(config), OwnCanvasesStage(config)
+    batch = tiny.batch((3, 1))
+    center, size, exists = true_boxes = boxes_of(batch["labels"])
+    canvases, uncovered, centers = stage._canvases(
+        model, batch, true_boxes, split_seed(SEED, 6), training=False
+    )
+    blobs = model.box_head.blobs(center, size).numpy()
+    for b, k in np.ndindex(2, 5):
+        covered = (exists[b] - uncovered[b, k]).numpy()
+        expected = (blobs[b] * covered[:, np.newaxis]).max(axis=0)
+        np.testing.assert_allclose(centers[b * 5 + k], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("counts", [(3, 1), (0, 0)])
+def test_terms_are_finite_with_a_center_map(counts):
+    config = tiny.config().replace(box_network={"center_map": True})
+    model, stage = RecurrentAttention(config), OwnCanvasesStage(config)
+    terms, measures = stage(model, tiny.batch(counts), 3, training=True)
+    for name, value in (terms | measures).items():
+        assert np.isfinite(value), name
