@@ -1,5 +1,6 @@
 """Staged training, from pre-processing to joint; resumable at every epoch."""
 
+import contextlib
 import dataclasses
 import logging
 import shutil
@@ -17,7 +18,7 @@ from keras_recattend.callbacks import (
     StopOnSignal,
     Validation,
 )
-from keras_recattend.map_cache import MapCache
+from keras_recattend.map_cache import MapCache, network_fingerprint
 from keras_recattend.memory import check_memory
 from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunError, RunFolder
@@ -168,8 +169,16 @@ class Training:
         self.workers.barrier()
         if self.workers.is_chief:
             self.folder.save_weights(self.model, self.folder.last_weights)
-            shutil.rmtree(self.folder.maps, ignore_errors=True)
+        self._remove_maps()
         return best
+
+    def _remove_maps(self):
+        """Remove the kept maps, on every machine the ones that it sees."""
+        shutil.rmtree(self.folder.maps, ignore_errors=True)
+        if not self.workers.is_chief:
+            # Where the chief's folder is not seen, maps were all that was in this one.
+            with contextlib.suppress(OSError):
+                self.folder.path.rmdir()
 
     def _maps_pay(self, names):
         """Whether the stages see a training image more than once, on average."""
@@ -186,20 +195,24 @@ class Training:
         """Return ([training cache, validation cache] or None, seconds it took)."""
         if name == "preprocess" or not self._keeps_maps:
             return None, 0.0
-        caches, spent = None, 0.0
-        if self.workers.is_chief:
-            caches, spent = self._fill_maps(minutes)
+        workers, caches, spent = self.workers, None, 0.0
+        fingerprint = network_fingerprint(self.model.preprocessor)
+        if workers.several_machines:
+            # 48 bits: a float64 holds them.
+            fingerprint = f"{int(workers.chief_says(int(fingerprint, 16))):012x}"
+        if workers.is_chief:
+            caches, spent = self._fill_maps(minutes, fingerprint)
         # The others find the chief's, or make their own where they do not see them.
-        if not self.workers.chief_says(caches is not None):
+        if not workers.chief_says(caches is not None):
             return None, spent
-        return caches or self._fill_maps(None)[0], spent
+        return caches or self._fill_maps(None, fingerprint)[0], spent
 
-    def _fill_maps(self, minutes):
+    def _fill_maps(self, minutes, fingerprint):
         began = time.monotonic()
         limit = None if minutes is None else 60 * minutes * MAPS_SHARE
         caches = []
         for split, images in zip(("train", "val"), self.unchanged, strict=True):
-            cache = MapCache(self.model, self.folder.maps, split)
+            cache = MapCache(self.model, self.folder.maps, split, fingerprint)
             spent = time.monotonic() - began
             seconds = None if limit is None else limit - spent
             if images.count and not cache.fill(images, seconds=seconds, bar=self.bar):
