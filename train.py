@@ -10,7 +10,6 @@ Everything about a run lies in its folder: config.json, split.json, history.csv,
 history.png, TensorBoard's logs, best and last weights, metrics.json.
 """
 
-import argparse
 import datetime
 import logging
 import sys
@@ -130,6 +129,7 @@ def main():
     import tensorflow as tf
 
     from datasets import catalog, splits
+    from datasets.description import tell
     from datasets.feed import Feed
     from keras_recattend import ablation, presets
     from keras_recattend.cluster import check_strategy
@@ -137,6 +137,7 @@ def main():
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
     from keras_recattend.run_folder import RunFolder, find_weights
+    from keras_recattend.run_options import kept, resumed
     from keras_recattend.training import Training, seed_everything, stage_names
     from keras_recattend.transfer import start_from
     from keras_recattend.workers import Workers
@@ -145,13 +146,13 @@ def main():
     folder = RunFolder(options.run_dir or Path("runs") / f"{options.dataset}-{stamp}")
     if options.resume:
         config, about = folder.read()
-        options = _resumed(options, about["options"])
+        options = resumed(options, about["options"], parse([]))
     else:
         config = presets.get(options.preset or presets.of_dataset(_dataset(options)))
         config = config.replace(**_changes(options))
         if options.ablation:
             config = ablation.apply(config, options.ablation)
-        about = {"options": _kept(options), "versions": versions()}
+        about = {"options": kept(options), "versions": versions()}
         # Mistakes are told before data is converted and a folder is made.
         cluster = check_strategy(options.strategy)
         if cluster is None or cluster.is_chief:
@@ -174,7 +175,7 @@ def main():
     )
     if workers.is_chief:
         workers.barrier()
-    _tell_of_crowded(manifest, config)
+    tell(manifest, config.max_instances)
     split_file = folder.path / "split.json"
     if options.resume:
         split = splits.load_split(split_file, manifest)
@@ -235,53 +236,6 @@ def _changes(options):
         "min_object_area": options.min_area,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _tell_of_crowded(manifest, config):
-    """Report the data, and images with more objects than the model has outputs for."""
-    from datasets.description import describe
-
-    images = manifest.images
-    counts = [image.objects for image in images if image.objects is not None]
-    _LOG.info("%s.", describe([(i.height, i.width) for i in images], counts))
-    crowded = manifest.crowded(config.max_instances)
-    if crowded:
-        _LOG.warning(
-            "%d of %d images have more than the preset's %d objects (as %s; the most "
-            "are %d): the largest are kept. --max-instances %d takes all.",
-            len(crowded),
-            len(manifest.images),
-            config.max_instances,
-            crowded[0],
-            manifest.max_objects,
-            manifest.max_objects,
-        )
-
-
-def _resumed(options, stored):
-    """The options of the run that goes on; tells of others that were given."""
-    defaults = vars(parse([]))
-    # Runs of before an option was there had its default.
-    stored = _kept(parse([])) | stored
-    for name, value in stored.items():
-        given = getattr(options, name)
-        if given not in (defaults[name], value):
-            flag = "--" + name.replace("_", "-")
-            _LOG.warning(
-                "%s %s is not used: the run goes on with %s.", flag, given, value
-            )
-    return argparse.Namespace(**vars(options) | stored)
-
-
-def _kept(options):
-    """The options that a resumed run takes over."""
-    # Where a run trains is no part of it: it may go on somewhere else.
-    left_out = ("resume", "run_dir", "quiet", "panels", "strategy")
-    values = {k: v for k, v in vars(options).items() if k not in left_out}
-    for name in ("data_dir", "records_dir", "annotations", "images"):
-        if values[name]:
-            values[name] = str(Path(values[name]).resolve())
-    return values
 
 
 if __name__ == "__main__":

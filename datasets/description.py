@@ -1,11 +1,16 @@
 """What a data set is like, in a few lines of text."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["advice", "describe", "histogram"]
+from datasets.manifest import Manifest
+
+__all__ = ["advice", "describe", "histogram", "tell"]
+
+_LOG = logging.getLogger(__name__)
 
 # Most lines and widest bar of a histogram.
 LINES, WIDTH = 20, 40
@@ -30,6 +35,25 @@ def describe(sizes: Sequence[tuple[int, int]], counts: Sequence[int]) -> str:
         f"; objects an image: {min(counts)} to {max(counts)}, median "
         f"{np.median(counts):g}, {sum(counts)} in all"
     )
+
+
+def tell(manifest: Manifest, max_instances: int) -> None:
+    """Report the data, and images with more objects than a model has outputs for."""
+    images = manifest.images
+    counts = [image.objects for image in images if image.objects is not None]
+    _LOG.info("%s.", describe([(i.height, i.width) for i in images], counts))
+    crowded = manifest.crowded(max_instances)
+    if crowded:
+        _LOG.warning(
+            "%d of %d images have more than the preset's %d objects (as %s; the most "
+            "are %d): the largest are kept. --max-instances %d takes all.",
+            len(crowded),
+            len(images),
+            max_instances,
+            crowded[0],
+            manifest.max_objects,
+            manifest.max_objects,
+        )
 
 
 def histogram(counts: Sequence[int]) -> list[str]:

@@ -49,13 +49,17 @@ class MapCache:
         model: a `RecurrentAttention` with a pre-processing network.
         folder: made where it is missing; whatever the network said before is removed.
         name: of the split.
+        fingerprint: what the network's weights are called; None = see
+            `network_fingerprint`. Machines that train together share the chief's:
+            on another processor a weight's last bit may differ.
     """
 
-    def __init__(self, model, folder, name):
+    def __init__(self, model, folder, name, fingerprint=None):
         config = model.config
         self._stacked = (config.extra_channels, *config.image_size)
         folder = Path(folder)
-        self.folder = folder / f"{name}-{network_fingerprint(model.preprocessor)}"
+        fingerprint = fingerprint or network_fingerprint(model.preprocessor)
+        self.folder = folder / f"{name}-{fingerprint}"
         for old in folder.glob(f"{name}-*"):
             if old != self.folder:
                 shutil.rmtree(old)
@@ -149,7 +153,7 @@ class MapCache:
 
 
 def network_fingerprint(network):
-    """Return a name for what the network's weights are."""
+    """Return a name for what the network's weights are: 12 hexadecimal digits."""
     digest = hashlib.sha256()
     for variable in network.weights:
         digest.update(np.ascontiguousarray(variable.numpy()).tobytes())

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import shutil
 import time
 
 import keras
@@ -17,7 +16,9 @@ from keras_recattend.callbacks import (
     StopOnSignal,
     Validation,
 )
-from keras_recattend.map_cache import MapCache
+from keras_recattend.history_columns import history_columns
+from keras_recattend.kept_maps import KeptMaps
+from keras_recattend.losses_here import LossesHere
 from keras_recattend.memory import check_memory
 from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunError, RunFolder
@@ -32,8 +33,6 @@ _LOG = logging.getLogger(__name__)
 EPSILON = 1e-7
 MOMENTUM = 0.9
 ENDLESS = 1_000_000
-# Most of a stage's minutes that may go into the maps of all images.
-MAPS_SHARE = 0.2
 # Before the chain is complete, an SBD would mean nothing.
 NOT_SCORED = ("preprocess", "box")
 
@@ -131,6 +130,9 @@ class Training:
         # One for all stages: its graph is traced once.
         self._predictor = Predictor(self.model)
         self._pictures = TrainingPictures(self.model, self.examples, self.panels)
+        self._maps = KeptMaps(
+            self.model, self.folder, self.unchanged, self.workers, self.bar
+        )
         self._keeps_maps = False
 
     def run(self, names=None, resume=False):
@@ -150,7 +152,7 @@ class Training:
         done = state.get("done", [])
         best = state.get("best")
         shares = sum(config.stages[name].share for name in names)
-        self._keeps_maps = self._maps_pay(names)
+        self._keeps_maps = self._maps.pay(names, self.minutes, self.max_steps)
         for name in names:
             if name in done:
                 _LOG.info("Stage %s is done already.", name)
@@ -168,48 +170,8 @@ class Training:
         self.workers.barrier()
         if self.workers.is_chief:
             self.folder.save_weights(self.model, self.folder.last_weights)
-            shutil.rmtree(self.folder.maps, ignore_errors=True)
+        self._maps.remove()
         return best
-
-    def _maps_pay(self, names):
-        """Whether the stages see a training image more than once, on average."""
-        if self.model.preprocessor is None or self.unchanged is None:
-            return False
-        if self.minutes is not None:
-            return True  # `_maps` looks at the time it takes
-        limit = self.max_steps or ENDLESS
-        stages_ = [self.model.config.stages[n] for n in names if n != "preprocess"]
-        samples = sum(min(s.steps, limit) * s.batch_size for s in stages_)
-        return samples > self.unchanged[0].count
-
-    def _maps(self, name, minutes):
-        """Return ([training cache, validation cache] or None, seconds it took)."""
-        if name == "preprocess" or not self._keeps_maps:
-            return None, 0.0
-        caches, spent = None, 0.0
-        if self.workers.is_chief:
-            caches, spent = self._fill_maps(minutes)
-        # The others find the chief's, or make their own where they do not see them.
-        if not self.workers.chief_says(caches is not None):
-            return None, spent
-        return caches or self._fill_maps(None)[0], spent
-
-    def _fill_maps(self, minutes):
-        began = time.monotonic()
-        limit = None if minutes is None else 60 * minutes * MAPS_SHARE
-        caches = []
-        for split, images in zip(("train", "val"), self.unchanged, strict=True):
-            cache = MapCache(self.model, self.folder.maps, split)
-            spent = time.monotonic() - began
-            seconds = None if limit is None else limit - spent
-            if images.count and not cache.fill(images, seconds=seconds, bar=self.bar):
-                _LOG.info(
-                    "Foreground and angles are computed at every step: to keep those "
-                    "of all images would take too much of the stage's time."
-                )
-                return None, time.monotonic() - began
-            caches.append(cache)
-        return caches, time.monotonic() - began
 
     def _state(self):
         about = self.folder.load_about()
@@ -232,7 +194,9 @@ class Training:
         stage = objective.stage
         step = at.get("step", 0)
         workers.check_same(step, f"the step at which stage {name} goes on")
-        caches, spent = self._maps(name, minutes)
+        caches, spent = None, 0.0
+        if name != "preprocess" and self._keeps_maps:
+            caches, spent = self._maps.caches(minutes)
         elapsed = at.get("elapsed", 0.0) + spent
         clock = workers.clock(stage.steps, minutes, self.max_steps, step, elapsed)
         with workers.scope():
@@ -256,7 +220,7 @@ class Training:
             clock,
             best,
             predictor=None if name in NOT_SCORED else self._predictor,
-            losses=_LossesHere(self.model) if workers.strategy else None,
+            losses=LossesHere(self.model) if workers.strategy else None,
             waits=not workers.is_chief,
         )
 
@@ -275,7 +239,7 @@ class Training:
         if workers.is_chief:
             # The pre-processing network takes no steps.
             pictures = None if name == "preprocess" else self._pictures
-            columns = self._columns()
+            columns = history_columns(config)
             callbacks += [
                 Recorder(self.folder, objective, clock, columns, about, pictures),
                 Progress(objective, clock, self.bar),
@@ -318,34 +282,3 @@ class Training:
             share = (self.workers.replicas, self.workers.first, self.workers.local)
             stream = self.stream(*where, share=share)
         return caches[0].join(stream) if caches else stream
-
-    def _columns(self):
-        """The columns of `history.csv`: of all stages, so that one file serves all."""
-        columns = ["stage", "epoch", "step", "minutes", "learning_rate"]
-        columns += ["images_per_second", "gradient_norm", "loss"]
-        for name in self.model.config.stages:
-            objective = stages.objective(name, self.model.config)
-            columns += [*objective.terms, *objective.measures]
-        columns = list(dict.fromkeys(columns))
-        validated = [f"val_{name}" for name in columns[columns.index("loss") :]]
-        return [*columns, *validated, "sbd", "abs_dic", "fbd", "mucov"]
-
-
-class _LossesHere:
-    """Validation losses on this device alone, as `evaluate` gives them on one device.
-
-    The last batch of a validation is seldom one that several devices can divide, and
-    machines would have to take part in it together.
-    """
-
-    def __init__(self, model):
-        self._values = tf.function(model.validation_values, autograph=False)
-
-    def __call__(self, batches):
-        sums, images = {}, 0
-        for batch in batches:
-            count = int(batch["image"].shape[0])
-            images += count
-            for name, value in self._values(batch).items():
-                sums[name] = sums.get(name, 0.0) + count * float(value)
-        return {name: value / images for name, value in sums.items()}

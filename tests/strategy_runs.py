@@ -2,6 +2,8 @@
 
     python strategy_runs.py both OUT STAGES NORMALIZATION
         on one device, then on two logical CPUs; weights to OUT/one.npz and two.npz
+    python strategy_runs.py overflow OUT
+        the same in float16, where one gradient of the last device is infinite
     python strategy_runs.py worker RUN INTERRUPT
         one of the machines of TF_CONFIG; goes on where RUN has a state; the machine
         with index 1 gets Ctrl-C in step INTERRUPT (0 = none)
@@ -13,21 +15,26 @@ import json
 import logging
 import os
 import pathlib
-import signal
 import sys
 
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import ctrl_c  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import tiny  # noqa: E402
 
-from keras_recattend.callbacks import Pace  # noqa: E402
+from keras_recattend import stages as all_stages  # noqa: E402
 from keras_recattend.model import RecurrentAttention  # noqa: E402
 from keras_recattend.run_folder import RunFolder  # noqa: E402
-from keras_recattend.training import Training, seed_everything  # noqa: E402
+from keras_recattend.stages.objective import Objective  # noqa: E402
+from keras_recattend.training import (  # noqa: E402
+    Training,
+    make_optimizer,
+    seed_everything,
+)
 from keras_recattend.workers import Workers  # noqa: E402
 
 # More than any of the trainings sees.
@@ -78,11 +85,15 @@ def save(model, path):
     np.savez(path, **dict(zip(names, (v.numpy() for v in model.weights), strict=True)))
 
 
-def both(out, stages, normalization, precision="float32"):
+def two_devices():
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2
     )
+
+
+def both(out, stages, normalization, precision="float32"):
+    two_devices()
     stages = stages.split(",")
     make = tiny.preprocessed if "preprocess" in stages else tiny.config
     config = make(OPTIONS, stages=stages, normalization=normalization)
@@ -91,30 +102,66 @@ def both(out, stages, normalization, precision="float32"):
         save(model, pathlib.Path(out) / f"{name}.npz")
 
 
+def overflow(out):
+    two_devices()
+    make_infinite(step=1)
+    # Adam would blow the rounding of gradients near 0 up to whole steps.
+    options = OPTIONS | {"optimizer": "momentum", "learning_rate": 0.01}
+    config = tiny.config(options, stages=["segmentation"], normalization="group")
+    for name, workers in ("one", Workers()), ("two", Workers.of("mirrored")):
+        seed_everything(3)
+        with workers.scope():
+            model = RecurrentAttention(config, dtype="mixed_float16")
+            objective = all_stages.objective("segmentation", config, seed=3)
+            optimizer = make_optimizer(objective.stage, workers.replicas)
+            model.compile(optimizer, objective=objective)
+            model.optimizer.build(objective.variables(model))
+        save(model, pathlib.Path(out) / "start.npz")
+        share = (workers.replicas, 0, workers.replicas)
+        batches = workers.distributed(lambda share=share: stream(4, 0, 3, share))
+        run = model.fit(batches, steps_per_epoch=4, shuffle=False, verbose=0)
+        save(model, pathlib.Path(out) / f"{name}.npz")
+        facts = {
+            "taken": int(model.optimizer.iterations.numpy()),
+            "skipped": int(objective.skipped.numpy()),
+            "scale": float(model.optimizer.dynamic_scale.numpy()),
+            **{name: float(values[-1]) for name, values in run.history.items()},
+        }
+        (pathlib.Path(out) / f"{name}.json").write_text(json.dumps(facts))
+
+
+def make_infinite(step):
+    """Have the last device's gradient be infinite in a step; its loss stays."""
+    before = Objective.__call__
+
+    def call(self, model, batch, number, training):
+        terms, measures = before(self, model, batch, number, training)
+        context = tf.distribute.get_replica_context()
+        last = context.replica_id_in_sync_group == context.num_replicas_in_sync - 1
+        infinite = tf.logical_and(last, number == step)
+
+        @tf.custom_gradient
+        def bent(value):
+            return tf.identity(value), lambda g: tf.where(infinite, np.inf, g)
+
+        return {name: bent(value) for name, value in terms.items()}, measures
+
+    Objective.__call__ = call
+
+
 def worker(run, interrupt):
     workers = Workers.of("multiworker")
     index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
-    if index == 1 and int(interrupt):
-        ctrl_c_in(int(interrupt))
+    if index == 1:
+        ctrl_c.in_step(int(interrupt))
     config = tiny.config(OPTIONS, stages=["segmentation"], normalization="group")
     model = train(run, workers, config, examples=tiny.examples(((32, 32),)))
     save(model, pathlib.Path(run).parent / f"worker{index}.npz")
     workers.barrier()
 
 
-def ctrl_c_in(step):
-    before = Pace.on_train_batch_end
-
-    def on_train_batch_end(self, batch, logs=None):
-        before(self, batch, logs)
-        if self.clock.step == step:
-            signal.raise_signal(signal.SIGINT)
-
-    Pace.on_train_batch_end = on_train_batch_end
-
-
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     command, *arguments = sys.argv[1:]
-    {"both": both, "worker": worker}[command](*arguments)
+    {"both": both, "overflow": overflow, "worker": worker}[command](*arguments)

@@ -107,3 +107,19 @@ def test_it_gives_up_where_it_would_take_too_long(model, tmp_path):
     assert not cache.fill(unchanged(), batch_size=1, seconds=1e-9)
     assert not cache.complete
     assert cache.fill(unchanged(), batch_size=1, seconds=1e9)
+
+
+def test_machines_whose_last_bits_differ_share_the_maps(model, tmp_path):
+    """The chief's name for the weights holds on all of them, and nobody's go."""
+    name = network_fingerprint(model.preprocessor)
+    assert len(name) == 12
+    assert int(name, 16) < 2**53
+    filled(model, tmp_path)
+    bias = model.preprocessor.transposed.convolutions[-1].bias
+    bias.assign(np.nextafter(bias.numpy() + 1e-3, 1.0, dtype=np.float32))
+    assert network_fingerprint(model.preprocessor) != name
+    other = MapCache(model, tmp_path, "train", name)
+    assert other.complete
+    calls = []
+    assert other.fill(unchanged(calls=calls))
+    assert calls == []

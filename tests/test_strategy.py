@@ -87,6 +87,40 @@ def test_batch_normalisation_moves_the_same_statistics_on_both_devices(tmp_path)
                 np.testing.assert_allclose(two[name], one[name], atol=0.05)
 
 
+def all_weights(path):
+    with np.load(path) as arrays:
+        return np.concatenate([arrays[name].ravel() for name in sorted(arrays.files)])
+
+
+@pytest.mark.slow
+def test_two_devices_equal_one_in_float16(tmp_path):
+    """Rounding in 16 bits: further away than float32, but the same training."""
+    finish(start("both", tmp_path, "segmentation", "group", "mixed_float16"))
+    losses = []
+    for name in ("one", "two"):
+        rows = read_csv(RunFolder(tmp_path / name).history_file)
+        losses.append([float(row["loss"]) for row in rows])
+    assert len(losses[0]) == 2
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
+
+
+@pytest.mark.slow
+def test_an_infinite_gradient_of_one_device_leaves_the_step_out_on_all(tmp_path):
+    """The second of four steps; the loss scale, at first 2^15, is halved once."""
+    finish(start("overflow", tmp_path))
+    one, two = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two")
+    )
+    for facts in (one, two):
+        assert (facts["taken"], facts["skipped"], facts["scale"]) == (3, 1, 2.0**14)
+        assert np.isfinite(list(facts.values())).all()
+    assert two["loss"] == pytest.approx(one["loss"], rel=2e-3)
+    assert two["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=0.02)
+    first, a, b = (all_weights(tmp_path / f"{n}.npz") for n in ("start", "one", "two"))
+    assert np.linalg.norm(a - first) > 0.0
+    assert np.linalg.norm(b - a) < 0.02 * np.linalg.norm(a - first)
+
+
 def cluster_of(index):
     task = {"type": "worker", "index": index}
     return {"TF_CONFIG": json.dumps({"cluster": {"worker": ADDRESSES}, "task": task})}

@@ -423,15 +423,6 @@ def test_the_seed_decides_the_first_weights():
     assert (kernels[0] != kernels[2]).any()
 
 
-def test_columns_of_history_cover_all_stages():
-    training = Training(RecurrentAttention(CONFIG), None, None, None, [])
-    columns = training._columns()
-    assert len(columns) == len(set(columns))
-    for name in ("loss", "heat", "patch", "segmentation", "theta_mask", "sbd"):
-        assert name in columns
-    assert {"val_loss", "val_patch_iou", "abs_dic", "fbd"} <= set(columns)
-
-
 def test_config_in_the_folder_reads_back(whole):
     values = json.loads((whole[0] / "config.json").read_text())
     assert Config.from_dict(values["config"]) == CONFIG

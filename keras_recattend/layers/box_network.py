@@ -251,7 +251,8 @@ class HeatMapHead(Float32Layer):
         left = tf.stack(
             [
                 tf.reduce_max(heat, axis=-1),
-                tf.math.log1p(tf.reduce_sum(tf.sigmoid(heat), axis=-1)),
+                # Not log1p: onnxruntime has no such operation.
+                tf.math.log(1.0 + tf.reduce_sum(tf.sigmoid(heat), axis=-1)),
             ],
             axis=-1,
         )

@@ -264,7 +264,7 @@ def test_center_maps_and_what_is_left_go_with_their_canvases():
     model, stage = RecurrentAttention(config), OwnCanvasesStage(config)
     batch = tiny.batch((3, 1))
     center, size, exists = true_boxes = boxes_of(batch["labels"])
-    canvases, uncovered, centers = stage._canvases(
+    _, uncovered, centers = stage._canvases(
         model, batch, true_boxes, split_seed(SEED, 6), training=False
     )
     blobs = model.box_head.blobs(center, size).numpy()
