@@ -11,7 +11,7 @@ from keras_recattend import ablation
 from keras_recattend.layers import PatchSegmentation
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.stages import objective, whole_image
-from keras_recattend.stages.own_canvases import _is_stuck
+from keras_recattend.stages.rollout import _is_stuck
 
 
 @pytest.fixture(scope="module")
