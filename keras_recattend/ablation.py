@@ -41,6 +41,7 @@ def no_box_net(config):
         box_network={
             "whole_image": True,
             "heat_map": False,
+            "center_map": False,
             "box_stage_pools": (),
             "variance": "size",
             **gammas,

@@ -303,10 +303,8 @@ def _hours(options, count):
 
 def _preset(options):
     """The preset's name; as in train.py, COCO's is not that of a file of one's own."""
-    from datasets import catalog
-
-    given = catalog.options_of(vars(options))
-    dataset = catalog.actual_name(options.dataset, given)
+    own = options.annotations or options.images
+    dataset = "own_coco" if own else options.dataset
     return options.preset or presets.of_dataset(dataset)
 
 

@@ -169,6 +169,7 @@ def heat(
     cnn,
     joint_context=(),
     block=1,
+    center_map=False,
 ):
     """Late canvas, heat map head, segmentation with skips, all normalised once.
 
@@ -179,6 +180,7 @@ def heat(
         glimpses: (LSTM units, MLP units).
         features: (feature depth, canvas depth, joint layers).
         patch: cells of the CNN's last map.
+        center_map: one more channel beside the canvas.
     """
     depth, canvas_depth, joint = features
     units, hidden = glimpses
@@ -188,7 +190,7 @@ def heat(
             stack((3 + extra) * fold * fold, trunk),
             wide(trunk[-1], context, depth),
             convolution(trunk[-1] + depth, depth, bias=False),
-            convolution((stride // 2) ** 2, canvas_depth, side=1),
+            convolution((stride // 2) ** 2 + center_map, canvas_depth, side=1),
             convolution(canvas_depth, depth, bias=False),
             normalization(depth, 1),
             stack(depth, [depth] * (joint - 1)),
@@ -278,6 +280,7 @@ COUNTS = {
             cnn=[16, 16, 32, 32, 64, 64, 64],
             joint_context=[[64, 64]],
             block=4,
+            center_map=True,
         ),
         NONE,
     ),

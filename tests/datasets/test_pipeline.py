@@ -264,7 +264,7 @@ print("done")
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr[-2000:]
