@@ -82,6 +82,10 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def images_file(self):
+        return self.path / "images.csv"
+
+    @property
     def maps(self):
         """Maps of the pre-processing network, while a run needs them."""
         return self.path / "maps"

@@ -11,7 +11,9 @@ import sys
 import h5py
 import numpy as np
 import pytest
+import stub_train
 import tiny
+from stub_train import after
 
 from keras_recattend import ablation, ablation_table, ablations, presets, run_series
 from keras_recattend.child_process import locked
@@ -122,26 +124,7 @@ def in_a_fresh_folder(monkeypatch, tmp_path):
 @pytest.fixture
 def trained(monkeypatch):
     """Commands that were run; each leaves a finished run. `codes` = other ends."""
-    commands, codes = [], {}
-
-    def run(command, lock=None):
-        path = pathlib.Path(command[command.index("--run-dir") + 1])
-        commands.append(command)
-        if path.name in codes:
-            code, leave = codes.pop(path.name)
-            leave(path)
-            return code
-        if (path / "state").exists():
-            assert "--resume" in command
-            (path / "config.json").unlink()
-            (path / "state" / "training.npz").unlink()
-            (path / "state").rmdir()
-        leave_run(path)
-        return 0
-
-    monkeypatch.setattr(run_series, "run_child", run)
-    commands_and_codes = commands, codes
-    return commands_and_codes
+    return stub_train.stub(monkeypatch, leave_run)
 
 
 def call(*arguments):
@@ -156,10 +139,6 @@ def call(*arguments):
 
 
 USUAL = ("--preset", "tiny", "--dataset", "cvppp", "--minutes", 2, "--out", "out")
-
-
-def after(command, option):
-    return command[command.index(option) + 1]
 
 
 def test_all_variations_one_after_another(trained):
@@ -208,9 +187,7 @@ def test_what_is_finished_is_not_trained_again(trained):
 
 
 def leave_state(path):
-    RunFolder(path).create(tiny_preset())
-    (path / "state").mkdir()
-    (path / "state" / "training.npz").write_bytes(b"")
+    stub_train.leave_state(path, tiny_preset())
 
 
 def test_an_interrupted_variation_is_resumed(trained, capfd):
