@@ -35,7 +35,7 @@ _LOG = logging.getLogger("ablations")
 def parse(arguments=None):
     parser = Parser(__doc__)
     parser.prog = "python -m keras_recattend.ablations"
-    add_options(parser, "variation")
+    add_options(parser, "variation", dataset="leaves")
     add = parser.add_argument
     add("--val-fraction", type=float, default=0.2, help="default 0.2")
     add("--fold", metavar="k/n", help="k-th of n folds validates")

@@ -28,14 +28,16 @@ COMMON += ("minutes", "max_steps", "seed", "precision")
 _FOLDERS = ("data_dir", "records_dir", "annotations", "images")
 
 
-def add_options(parser, each):
+def add_options(parser, each, dataset=None):
     """Give a parser the options that a series passes on to train.py, and its own.
 
     Args:
         each: what one run is, for the help: "variation".
+        dataset: the default data set; None = one must be given.
     """
     add = parser.add_argument
-    add("--dataset", default="leaves", help="as in train.py")
+    needed = {"required": True} if dataset is None else {"default": dataset}
+    add("--dataset", **needed, help="as in train.py")
     add("--data-dir", help="the raw benchmark's folder")
     add("--records-dir", help="TFRecords; default records/DATASET-...")
     add("--category", help="coco: a name, several with commas, or all")

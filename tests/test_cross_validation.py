@@ -188,6 +188,14 @@ def test_folds_of_other_options_are_not_mixed_in(trained, call, other, told):
     assert len(trained[0]) == 1
 
 
+def test_a_data_set_must_be_named(trained, call):
+    """train.py's default, the synthetic leaves, has a validation split of its own."""
+    code, printed = call("--folds", 3)
+    assert code == 2
+    assert "--dataset" in printed
+    assert not trained[0]
+
+
 def test_a_folder_of_something_else_is_refused(trained, call):
     pathlib.Path("out").mkdir()
     pathlib.Path("out/metrics.json").write_text("mine")
@@ -230,7 +238,8 @@ def test_the_default_folder(trained, call, caplog):
 def test_the_options_fit_train_py():
     import train
 
-    given = ["--minutes", "2", "--data-dir", "x", "--skip-unlabelled", "--init", "a"]
+    given = ["--dataset", "cvppp", "--data-dir", "x", "--minutes", "2", "--init", "a"]
+    given += ["--skip-unlabelled"]
     given += ["--max-instances", "40", "--min-area", "9", "--max-steps", "5"]
     series = cross_validation.series_of(cross_validation.parse(given), "out")
     known = train.parse([*series.passed_on(), "--fold", "1/3"])
