@@ -139,7 +139,7 @@ def _images(options, config, trained, folder):
     stored = folder.path / "split.json"
     if options.split in ("all", "test"):
         # Not divided by us; and the test images may have come after the training.
-        ids = splits.make_split(manifest)[options.split]
+        ids = splits.make_split(manifest, val_fraction=0)[options.split]
     elif own and stored.is_file():
         split = splits.load_split(stored, manifest)
         ids = split[options.split]

@@ -149,6 +149,17 @@ def test_neither_where_the_split_is_not_there(run, pictures, capfd, tmp_path):
     assert summary["n_images"] == tiny_command.IMAGES
 
 
+def test_a_single_image_is_enough_for_all(run, pictures, tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / "one" / kind).mkdir(parents=True)
+        shutil.copy(pictures / kind / "p1.png", tmp_path / "one" / kind)
+    given = ["--run", run, "--dataset", "folder", "--data-dir", tmp_path / "one"]
+    given += ["--records-dir", tmp_path / "records", "--out", tmp_path / "out"]
+    assert call("evaluate", *given, "--split", "all", "--no-labels") == 0
+    summary = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert summary["n_images"] == 1
+
+
 def test_a_validation_folder_stays(pictures, tmp_path, caplog):
     """The user made it; none of its images trains."""
     data, run = tmp_path / "data", tmp_path / "run"
