@@ -139,14 +139,24 @@ def _images(options, config, trained, folder):
     stored = folder.path / "split.json"
     if options.split in ("all", "test"):
         # Not divided by us; and the test images may have come after the training.
-        ids = splits.make_split(manifest)[options.split]
+        ids = splits.make_split(manifest, val_fraction=0)[options.split]
     elif own and stored.is_file():
         split = splits.load_split(stored, manifest)
         ids = split[options.split]
         if options.all_images and options.split == "val":
             ids = sorted({*ids, *_unseen(manifest, split)})
     else:
-        ids = splits.make_split(manifest)[options.split]
+        # Shipped weights come without the file, but with what it was made by.
+        names = ("val_fraction", "seed", "fold")
+        made_by = {n: trained[n] for n in names if own and trained.get(n) is not None}
+        ids = splits.make_split(manifest, **made_by)[options.split]
+    if not ids and own and options.split == "val":
+        raise UserError(
+            f"{folder.path} was trained on every labelled image (--val-fraction 0): "
+            "none validates. Score other images, with --dataset, --data-dir and "
+            "--split all, or measure what to expect with python -m "
+            "keras_recattend.cross_validation."
+        )
     if not ids:
         raise UserError(f"The split {options.split!r} of {dataset} has no image.")
     return manifest, ids

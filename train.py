@@ -5,9 +5,13 @@
     python train.py --dataset cvppp --data-dir DIR --minutes 90 --run-dir runs/a1
     python train.py --run-dir runs/a1 --resume              go on after a stop
     python train.py --dataset cvppp --data-dir DIR --init runs/a0   from other weights
+    python train.py --dataset cvppp --data-dir DIR --val-fraction 0 on every image
 
 Everything about a run lies in its folder: config.json, split.json, history.csv,
-history.png, TensorBoard's logs, best and last weights, metrics.json.
+history.png, TensorBoard's logs, best and last weights, metrics.json, images.csv. With
+--val-fraction 0 nothing is scored: the last weights are the best, val_ columns and
+scores stay empty, metrics.json says that there are none and images.csv is not written.
+What to expect of such weights, python -m keras_recattend.cross_validation measures.
 """
 
 import datetime
@@ -47,7 +51,12 @@ def parse(arguments=None):
         default=None,
         help="folder, labelme: leave images without labels out",
     )
-    data.add_argument("--val-fraction", type=float, default=0.2, help="default 0.2")
+    data.add_argument(
+        "--val-fraction",
+        type=float,
+        default=0.2,
+        help="share of the labelled images that validates; default 0.2, 0 = all train",
+    )
     data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
     model = parser.add_argument_group("model and training")
     model.add_argument("--preset", help="default: the data set's own")
@@ -104,6 +113,11 @@ def parse(arguments=None):
     for name, value in (("minutes", options.minutes), ("max-steps", options.max_steps)):
         if value is not None and value <= 0:
             raise UserError(f"--{name} must be above 0, got {value}.")
+    if options.fold and options.val_fraction == 0:
+        raise UserError(
+            f"--fold {options.fold} and --val-fraction 0 contradict one another: in a "
+            "fold some images validate. Leave one of them out."
+        )
     if options.panels < 0:
         raise UserError(f"--panels must be 0 or more, got {options.panels}.")
     if not 0 <= options.seed < 2**32:
@@ -135,7 +149,7 @@ def main():
     from keras_recattend.cluster import check_strategy
     from keras_recattend.history import plot_history
     from keras_recattend.model import RecurrentAttention
-    from keras_recattend.reporting import evaluate_run, versions
+    from keras_recattend.reporting import evaluate_run, leave_unscored, versions
     from keras_recattend.run_folder import RunFolder, find_weights
     from keras_recattend.run_options import kept, resumed
     from keras_recattend.training import Training, seed_everything, stage_names
@@ -188,6 +202,11 @@ def main():
             splits.save_split(split, split_file, seed=options.seed, fold=options.fold)
     _LOG.info("Run %s: preset %s, %s", folder.path, config.name, about["versions"])
     _LOG.info("%d images train, %d validate.", len(split["train"]), len(split["val"]))
+    if options.val_fraction == 0 and split["val"]:
+        _LOG.warning(
+            "The data set has a validation split of its own, which does not train, "
+            "whatever --val-fraction says."
+        )
 
     seed_everything(options.seed)
     if options.deterministic:
@@ -214,10 +233,13 @@ def main():
     )
     training.run(names, options.resume)
     if workers.is_chief:
-        # As evaluate.py has it: on one device, in float32.
-        model = RecurrentAttention(config, dtype="float32")
-        folder.load_weights(model)
-        evaluate_run(model, feed.examples, folder.path, split="val")
+        if split["val"]:
+            # As evaluate.py has it: on one device, in float32.
+            model = RecurrentAttention(config, dtype="float32")
+            folder.load_weights(model)
+            evaluate_run(model, feed.examples, folder.path, split="val")
+        else:
+            leave_unscored(config.name, folder.path)
         plot_history(folder.history_file, folder.path / "history.png")
     workers.barrier()
 

@@ -62,8 +62,8 @@ class Feed:
         )
 
     def validation(self, batch_size: int):
-        """Return finite validation batches."""
-        return self.unchanged("val", batch_size)
+        """Return finite validation batches; None where no image validates."""
+        return self.unchanged("val", batch_size) if self._split["val"] else None
 
     @property
     def splits(self) -> list[Unchanged]:

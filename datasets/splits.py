@@ -23,18 +23,20 @@ def make_split(
 
     Images that the benchmark itself calls "val" or "test" stay there. Without a native
     "val", the other labelled images are shuffled by the seed and divided: either
-    `val_fraction` of them for validation, or the k-th of n equal folds.
+    `val_fraction` of them for validation, or the k-th of n equal folds. With a
+    `val_fraction` of 0 they all train.
 
     Args:
         manifest: of the records.
-        val_fraction: share of the labelled images that validate.
+        val_fraction: share of the labelled images that validate, one at least; 0 =
+            none.
         seed: of the shuffle; the same seed gives the same split, and the n folds of
             one seed cover every image once.
         fold: "k/n", k from 1 to n, instead of `val_fraction`.
 
     Returns:
         {"train", "val", "test", "all"}: names of images, sorted. "all" has everything
-        labelled; "test" is empty where the data set has none.
+        labelled; "test" is empty where the data set has none, "val" where all train.
 
     Raises:
         DataError: a bad fold or fraction, or nothing left to train or validate.
@@ -116,6 +118,8 @@ def load_split(path: str | Path, manifest: Manifest | None = None) -> Split:
 
 
 def _divide(manifest, names, val_fraction, seed, fold):
+    if val_fraction == 0 and fold is None:
+        return names, []
     if len(names) < 2:
         raise DataError(
             f"{manifest.directory} has {len(names)} labelled images to divide; at "
@@ -128,7 +132,8 @@ def _divide(manifest, names, val_fraction, seed, fold):
     else:
         if not 0 < val_fraction < 1:
             raise DataError(
-                f"val_fraction must lie between 0 and 1, got {val_fraction}."
+                "val_fraction must lie between 0 and 1, or be 0 to train on every "
+                f"labelled image, got {val_fraction}."
             )
         count = round(len(names) * val_fraction)
         chosen = set(shuffled[: min(max(count, 1), len(names) - 1)])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import h5py
 
-from keras_recattend.metrics.report import read_csv, write_atomically
+from keras_recattend.history import stage_ends
+from keras_recattend.markdown_table import markdown_table
+from keras_recattend.metrics.report import write_atomically
 from keras_recattend.run_folder import RunError, RunFolder
 
 __all__ = ["COLUMNS", "FULL", "markdown", "row_of", "write_table"]
@@ -66,7 +68,7 @@ def row_of(name, path):
             f"({error!r}). Move {folder.path} away to train it again."
         ) from error
     row["parameters"] = _parameters(folder.last_weights)
-    ends = _ends(folder.history_file)
+    ends = stage_ends(folder.history_file)
     row["steps"] = " + ".join(str(step) for step, _ in ends)
     row["minutes"] = round(sum(minutes for _, minutes in ends), 3)
     return row
@@ -94,16 +96,6 @@ def _parameters(weights):
     return int(sum(sizes))
 
 
-def _ends(history):
-    """Steps and minutes of every stage, in order; each counts its own from zero."""
-    try:
-        rows = read_csv(history)
-        ends = {row["stage"]: (int(row["step"]), float(row["minutes"])) for row in rows}
-    except (OSError, KeyError, ValueError) as error:
-        raise RunError(f"{history} cannot be read: {error!r}") from error
-    return list(ends.values())
-
-
 def markdown(rows, about):
     """Return the table as Markdown; in every column of scores the best is bold.
 
@@ -111,12 +103,10 @@ def markdown(rows, about):
         rows: of `row_of`. about: lines to stand above it.
     """
     headings = ["", *(heading for heading, _, _ in COLUMNS.values())]
-    sides = ["---", "---", *["---:"] * (len(COLUMNS) - 1)]
-    lines = [*about, "", _line(headings), _line(sides)]
-    cells = {column: _cells(rows, column) for column in COLUMNS}
-    for i, row in enumerate(rows):
-        lines.append(_line([row["title"], *(cells[column][i] for column in COLUMNS)]))
-    return "\n".join(lines) + "\n"
+    titles = [row["title"] for row in rows]
+    columns = [titles, *(_cells(rows, column) for column in COLUMNS)]
+    table = markdown_table(headings, zip(*columns, strict=True), left=2)
+    return "\n".join([*about, "", *table]) + "\n"
 
 
 def _cells(rows, column):
@@ -131,10 +121,6 @@ def _cells(rows, column):
     high = metric in ("mwcov", "mucov", "sbd")
     best = shown[values.index(max(values) if high else min(values))]
     return [f"**{text}**" if text == best else text for text in shown]
-
-
-def _line(cells):
-    return "| " + " | ".join(cells) + " |"
 
 
 def write_table(rows, about, out):

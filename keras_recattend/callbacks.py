@@ -176,9 +176,12 @@ class StopOnSignal(keras.callbacks.Callback):
 class Validation(keras.callbacks.Callback):
     """Scores the validation split every few epochs; keeps the best weights by SBD.
 
+    Where nothing validates, nothing is scored, and the latest weights are the best.
+
     Args:
         folder: the `RunFolder`.
-        batches: finite tf.data of validation batches, for the losses.
+        batches: finite tf.data of validation batches, for the losses; None = nothing
+            validates.
         examples: the same images at their original size, for SBD and |DiC|.
         every: epochs between scores. The last epoch of a stage is always scored.
         best: the best SBD so far.
@@ -216,16 +219,23 @@ class Validation(keras.callbacks.Callback):
         if (epoch + 1) % self.every and not self.clock.done:
             return
         if not self.waits:
-            losses = self.losses or self._evaluate
-            values = losses(self.batches)
-            logs.update({f"val_{name}": value for name, value in values.items()})
-            if self.predictor is not None and self.examples:
-                self._score(logs)
+            self._validate(logs)
         self.clock.agree()
         # Scoring takes time: where it was the last of the budget, this was the last
         # epoch, instead of one more of a single step.
         if self.clock.done:
             self.model.stop_training = True
+
+    def _validate(self, logs):
+        if self.batches is None:
+            if self.predictor is not None:
+                self.folder.save_weights(self.model, self.folder.best_weights)
+            return
+        losses = self.losses or self._evaluate
+        values = losses(self.batches)
+        logs.update({f"val_{name}": value for name, value in values.items()})
+        if self.predictor is not None and self.examples:
+            self._score(logs)
 
     def _evaluate(self, batches):
         return self.model.evaluate(batches, verbose=0, return_dict=True)

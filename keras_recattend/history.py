@@ -1,4 +1,4 @@
-"""The picture of a training: losses and scores of `history.csv` over the minutes."""
+"""A training's `history.csv`: what stages took, what came last, a picture of it."""
 
 import io
 import math
@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_recattend.metrics.report import read_csv, write_atomically
+from keras_recattend.run_folder import RunError
 
-__all__ = ["plot_history"]
+__all__ = ["last_scores", "plot_history", "stage_ends"]
 
 # Panels: title, columns drawn in it.
 _PANELS = (
@@ -17,6 +18,38 @@ _PANELS = (
     ("SBD of the validation split (%)", ("sbd",)),
     ("|DiC| of the validation split", ("abs_dic",)),
 )
+
+
+def stage_ends(history_csv: str | os.PathLike) -> list[tuple[int, float]]:
+    """Return (steps, minutes) of every stage, in order; each counts its own from zero.
+
+    Raises:
+        RunError: there is no such file, or it is not what `train.py` writes.
+    """
+    try:
+        rows = read_csv(history_csv)
+        ends = {row["stage"]: (int(row["step"]), float(row["minutes"])) for row in rows}
+    except (OSError, KeyError, ValueError) as error:
+        raise RunError(f"{history_csv} cannot be read: {error!r}") from error
+    return list(ends.values())
+
+
+def last_scores(history_csv: str | os.PathLike) -> dict[str, float] | None:
+    """Return "sbd" and "abs_dic" of the last epoch, None where it was not scored.
+
+    The last epoch of a stage always is, unless nothing validates or the stage does not
+    train the whole chain.
+
+    Raises:
+        RunError: there is no such file, or it has no epoch.
+    """
+    try:
+        last = read_csv(history_csv)[-1]
+    except (OSError, IndexError) as error:
+        raise RunError(f"{history_csv} cannot be read: {error!r}") from error
+    scores = {name: last.get(name) for name in ("sbd", "abs_dic")}
+    scored = all(isinstance(value, float) for value in scores.values())
+    return scores if scored else None
 
 
 def plot_history(history_csv: str | os.PathLike, path: str | os.PathLike) -> None:

@@ -22,7 +22,7 @@ from keras_recattend.metrics.report import (
 from keras_recattend.prediction import Predictor
 from keras_recattend.visualize import comparison, sheet
 
-__all__ = ["evaluate_run", "score_examples", "versions"]
+__all__ = ["evaluate_run", "leave_unscored", "score_examples", "versions"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -133,6 +133,23 @@ def evaluate_run(
     write_json(summary | extra, out / "metrics.json")
     _report(split, summary, unlabelled)
     return summary
+
+
+def leave_unscored(preset, out):
+    """Write a `metrics.json` that says that no image validated, and tell it.
+
+    Whoever waits for the file finds it, and no scores in it.
+
+    Args:
+        preset: its name. out: the run folder.
+    """
+    summary = {"n_images": 0, "n_images_without_labels": 0}
+    write_json(summary | {"split": "val", "preset": preset}, Path(out) / "metrics.json")
+    _LOG.info(
+        "Every labelled image trained: no scores, and no images.csv. The best weights "
+        "are the last ones. What to expect of them, python -m "
+        "keras_recattend.cross_validation measures with the same options."
+    )
 
 
 def _report(split, summary, unlabelled):

@@ -50,9 +50,10 @@ class RunFolder:
     """Files of one run.
 
     `config.json`, `history.csv` (one row an epoch), `best.weights.h5` (by SBD on the
-    validation split), `last.weights.h5`, `metrics.json`, TensorBoard's `logs/`, and
-    `state/`, with which `--resume` goes on. Every file is written under another name
-    and then renamed: an interrupted write leaves the old one.
+    validation split; where there is none, the last), `last.weights.h5`,
+    `metrics.json`, `images.csv`, TensorBoard's `logs/`, and `state/`, with which
+    `--resume` goes on. Every file is written under another name and then renamed: an
+    interrupted write leaves the old one.
 
     Args:
         path: of the folder.
@@ -80,6 +81,10 @@ class RunFolder:
     @property
     def metrics_file(self):
         return self.path / "metrics.json"
+
+    @property
+    def images_file(self):
+        return self.path / "images.csv"
 
     @property
     def maps(self):

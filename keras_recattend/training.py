@@ -96,7 +96,8 @@ class Training:
         stream: `stream(batch_size, start, seed)` returns endless training batches
             from sample `start` on; with `workers` of several devices it is also given
             their `share`, see `datasets.pipeline`.
-        validation: `validation(batch_size)` returns finite batches.
+        validation: `validation(batch_size)` returns finite batches, or None where no
+            image validates: then nothing is scored, and the last weights are the best.
         examples: validation images at their original size, for SBD.
         seed: of everything random.
         minutes: a budget over all stages together, or None = the stages' own steps.
@@ -210,7 +211,7 @@ class Training:
             iterations = tf.convert_to_tensor(self.model.optimizer.iterations)
             objective.skipped.assign(step - tf.cast(iterations, tf.int64))
         batches = self.validation(stage.batch_size)
-        if caches:
+        if caches and batches is not None:
             batches = caches[1].join(batches)
         validation = Validation(
             self.folder,

@@ -6,17 +6,18 @@ import logging
 import os
 import pathlib
 import signal
-import subprocess
 import sys
-import time
 
 import h5py
 import numpy as np
 import pytest
+import stub_train
 import tiny
+from stub_train import after
 
-from keras_recattend import ablation, ablation_table, ablations, presets
-from keras_recattend.errors import UserError, run_command
+from keras_recattend import ablation, ablation_table, ablations, presets, run_series
+from keras_recattend.child_process import locked
+from keras_recattend.errors import run_command
 from keras_recattend.run_folder import RunError, RunFolder
 
 # Two stages of 3 and 1.5 minutes: the last row of each counts.
@@ -123,26 +124,7 @@ def in_a_fresh_folder(monkeypatch, tmp_path):
 @pytest.fixture
 def trained(monkeypatch):
     """Commands that were run; each leaves a finished run. `codes` = other ends."""
-    commands, codes = [], {}
-
-    def run(command, lock=None):
-        path = pathlib.Path(command[command.index("--run-dir") + 1])
-        commands.append(command)
-        if path.name in codes:
-            code, leave = codes.pop(path.name)
-            leave(path)
-            return code
-        if (path / "state").exists():
-            assert "--resume" in command
-            (path / "config.json").unlink()
-            (path / "state" / "training.npz").unlink()
-            (path / "state").rmdir()
-        leave_run(path)
-        return 0
-
-    monkeypatch.setattr(ablations, "_run", run)
-    commands_and_codes = commands, codes
-    return commands_and_codes
+    return stub_train.stub(monkeypatch, leave_run)
 
 
 def call(*arguments):
@@ -157,10 +139,6 @@ def call(*arguments):
 
 
 USUAL = ("--preset", "tiny", "--dataset", "cvppp", "--minutes", 2, "--out", "out")
-
-
-def after(command, option):
-    return command[command.index(option) + 1]
 
 
 def test_all_variations_one_after_another(trained):
@@ -209,9 +187,7 @@ def test_what_is_finished_is_not_trained_again(trained):
 
 
 def leave_state(path):
-    RunFolder(path).create(tiny_preset())
-    (path / "state").mkdir()
-    (path / "state" / "training.npz").write_bytes(b"")
+    stub_train.leave_state(path, tiny_preset())
 
 
 def test_an_interrupted_variation_is_resumed(trained, capfd):
@@ -272,6 +248,7 @@ def test_where_the_first_fails_the_others_are_not_begun(trained, capfd):
     ("arguments", "words"),
     [
         (["--preset", "tiny"], ["--minutes"]),
+        ([*USUAL, "--val-fraction", "0"], ["--val-fraction 0", "--fold"]),
         ([*USUAL, "--only", "glimpse_1"], ["'glimpse_1'", "'glimpses_1'"]),
         ([*USUAL, "--only", ","], ["--only"]),
         ([*USUAL, "--preset", "tny"], ["'tny'", "'tiny'"]),
@@ -280,7 +257,7 @@ def test_where_the_first_fails_the_others_are_not_begun(trained, capfd):
             ["no_angles does not apply", "no pre-processing network"],
         ),
     ],
-    ids=["budget", "near name", "none", "preset", "does not apply"],
+    ids=["budget", "no split", "near name", "none", "preset", "does not apply"],
 )
 def test_mistakes_are_told_before_anything_is_trained(trained, capfd, arguments, words):
     assert call(*arguments) == 2
@@ -324,112 +301,15 @@ def test_a_folder_of_something_else_is_refused(trained, capfd):
 
 
 def test_an_installed_package_without_train_py(trained, capfd, monkeypatch):
-    monkeypatch.setattr(ablations, "TRAIN", pathlib.Path("lib/train.py"))
+    monkeypatch.setattr(run_series, "TRAIN", pathlib.Path("lib/train.py"))
     assert call(*USUAL) == 2
     assert "clone of the repository" in capfd.readouterr().err
-
-
-SLOW_TO_STOP = """
-import signal, sys, time
-stopped = []
-signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
-signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-open(sys.argv[1], "w").close()
-while not stopped:
-    time.sleep(0.02)
-time.sleep(0.6)
-with open(sys.argv[2], "w") as file:
-    file.write(str(stopped))
-sys.exit(0)
-"""
-PARENT = """
-import sys
-from keras_recattend.ablations import _run
-sys.exit(_run([sys.executable, "-c", sys.argv[1], "began", "saved"]))
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of a process group")
-@pytest.mark.parametrize(
-    ("number", "whole_group", "arrives"),
-    [
-        (signal.SIGINT, True, signal.SIGINT),
-        (signal.SIGINT, False, signal.SIGINT),
-        (signal.SIGTERM, True, signal.SIGTERM),
-        (signal.SIGTERM, False, signal.SIGTERM),
-        (getattr(signal, "SIGHUP", None), False, signal.SIGTERM),
-    ],
-    ids=["Ctrl-C", "interrupted", "group ended", "terminated", "terminal closed"],
-)
-def test_a_stopped_run_has_the_time_to_save(tmp_path, number, whole_group, arrives):
-    """One signal reaches it once, and the command stops whatever the run's code."""
-    root = pathlib.Path(__file__).parents[1]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, SLOW_TO_STOP],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(root)},
-        start_new_session=True,
-    )
-    until = time.monotonic() + 60
-    while not (tmp_path / "began").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    if whole_group:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
-    assert process.wait(timeout=60) == 130
-    assert (tmp_path / "saved").read_text() == str([int(arrives)])
-
-
-LONG_RUN = """
-import os, time
-print(os.getpid(), flush=True)
-time.sleep(60)
-"""
-LOCKED_PARENT = """
-import pathlib, sys
-from keras_recattend.ablations import _locked, _run
-with _locked(pathlib.Path(".")) as lock:
-    _run([sys.executable, "-c", sys.argv[1]], lock)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="locks and process groups")
-def test_a_run_that_outlives_its_command_keeps_the_folder(tmp_path):
-    root = pathlib.Path(__file__).parents[1]
-    with subprocess.Popen(
-        [sys.executable, "-c", LOCKED_PARENT, LONG_RUN],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(root)},
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        run = int(process.stdout.readline())
-        try:
-            process.kill()
-            process.wait()
-            with (
-                pytest.raises(UserError, match=rf"process trains.* {run}\).*--out"),
-                ablations._locked(tmp_path),
-            ):
-                pass
-        finally:
-            os.kill(run, signal.SIGKILL)
-    until = time.monotonic() + 30
-    while True:
-        try:
-            with ablations._locked(tmp_path):
-                break
-        except UserError:
-            # The killed run has not quite ended.
-            assert time.monotonic() < until
-            time.sleep(0.05)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks")
 def test_two_commands_at_once(trained, capfd):
     assert call(*USUAL, "--only", "full") == 0
-    with ablations._locked(pathlib.Path("out")):
+    with locked(pathlib.Path("out/ablations.lock")):
         assert call(*USUAL) == 2
     assert "Another process trains in out" in capfd.readouterr().err
     assert len(trained[0]) == 1
@@ -443,7 +323,8 @@ def test_the_options_fit_train_py():
     given += ["--max-instances", "40", "--min-area", "9"]
     given += ["--precision", "mixed_bfloat16"]
     options = ablations.parse(given)
-    known = train.parse([*ablations._passed(options), "--ablation", "glimpses_1"])
+    series = ablations.series_of(options, "out")
+    known = train.parse([*series.passed_on(), "--ablation", "glimpses_1"])
     assert known.minutes == 2.0
     assert known.skip_unlabelled is True
     assert (known.max_instances, known.min_area) == (40, 9)

@@ -138,7 +138,7 @@ PREDICTOR = object()
 
 def validation_of(folder=None, every=1, clock=None, best=None, predictor=PREDICTOR):
     folder, clock = folder or Folder(), clock or Clock(99)
-    return Validation(folder, None, ["a"], every, clock, best, predictor)
+    return Validation(folder, "batches", ["a"], every, clock, best, predictor)
 
 
 class Folder:
@@ -197,6 +197,31 @@ def test_an_incomplete_chain_is_not_scored(scores):
     assert "val_loss" in logs
     assert "sbd" not in logs
     assert validation.best is None
+
+
+def test_where_nothing_validates_the_latest_weights_are_the_best(scores):
+    folder, clock = Folder(), Clock(steps=5)
+    validation = Validation(folder, None, [], 2, clock, predictor=PREDICTOR)
+    attach(validation)
+    saved = []
+    for epoch in range(5):
+        clock.step = epoch + 1
+        logs = {"loss": 1.0}
+        validation.on_epoch_end(epoch, logs)
+        assert logs == {"loss": 1.0}
+        saved.append(len(folder.saved))
+    assert saved == [0, 1, 1, 2, 3]
+    assert set(folder.saved) == {"best"}
+    assert validation.best is None
+    assert not validation.model.evaluated
+    assert validation.model.stop_training
+
+
+def test_an_incomplete_chain_has_no_best_weights(scores):
+    folder = Folder()
+    validation = attach(Validation(folder, None, [], 1, Clock(9), predictor=None))
+    validation.on_epoch_end(0, {})
+    assert not folder.saved
 
 
 # -- records and progress ----------------------------------------------------------

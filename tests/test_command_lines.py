@@ -143,6 +143,7 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path, arguments, words):
         (["--strategy", "multiworker"], ["TF_CONFIG", "docs/scaling.md"]),
         (["--deterministic", "--minutes", "3"], ["--deterministic", "--minutes"]),
         (["--seed", str(2**32)], ["seed"]),
+        (["--fold", "1/5", "--val-fraction", "0"], ["--fold 1/5", "contradict"]),
         (["--dataset", "cvppp"], ["--data-dir"]),
         (["--data-dir", "somewhere"], ["--data-dir"]),
     ],

@@ -3,7 +3,8 @@
 import cv2
 import pytest
 
-from keras_recattend.history import plot_history
+from keras_recattend.history import last_scores, plot_history, stage_ends
+from keras_recattend.run_folder import RunError
 
 HISTORY = """stage,epoch,step,minutes,loss,val_loss,sbd,abs_dic
 box,1,50,0.5,9.0,,,
@@ -57,3 +58,25 @@ def test_bad_input(history, tmp_path):
     history.write_text(HISTORY.replace("4.0", "long"))
     with pytest.raises(ValueError, match="line 5: minutes must be a number"):
         plot_history(history, tmp_path / "a.png")
+
+
+def test_steps_and_minutes_of_the_stages(history):
+    assert stage_ends(history) == [(100, 1.0), (50, 4.0)]
+
+
+def test_scores_of_the_last_epoch(history):
+    assert last_scores(history) == {"sbd": 71.5, "abs_dic": 1.5}
+    history.write_text("".join(HISTORY.splitlines(keepends=True)[:4]))
+    assert last_scores(history) is None
+
+
+@pytest.mark.parametrize("read", [stage_ends, last_scores])
+def test_a_history_that_is_not_there(tmp_path, read):
+    with pytest.raises(RunError, match=r"history\.csv cannot be read"):
+        read(tmp_path / "history.csv")
+
+
+def test_a_history_without_an_epoch(history):
+    history.write_text(HISTORY.splitlines()[0] + "\n")
+    with pytest.raises(RunError, match=r"history\.csv cannot be read"):
+        last_scores(history)

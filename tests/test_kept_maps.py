@@ -52,7 +52,7 @@ def validation(batch_size):
     return tf.data.Dataset.from_tensor_slices(whole).batch(batch_size)
 
 
-def run(folder, monkeypatch, steps=3, **options):
+def run(folder, monkeypatch, steps=3, validation=validation, **options):
     """Train two stages; return (model, whether each stage's batches had maps)."""
     seen = {}
     call = Objective.__call__
@@ -102,6 +102,18 @@ def test_later_stages_read_the_maps_that_are_kept(tmp_path, monkeypatch, known):
     # Maps of a flipped image are not exactly the flipped maps.
     np.testing.assert_allclose(losses[0][0], losses[1][0], rtol=1e-6)
     np.testing.assert_allclose(losses[0][1], losses[1][1], rtol=0.05)
+
+
+def test_where_nothing_validates(tmp_path, monkeypatch, known):
+    images = [known[0], Unchanged(0, lambda size: None)]
+    _, folder, seen = run(
+        tmp_path / "all",
+        monkeypatch,
+        validation=lambda size: None,
+        unchanged=images,
+    )
+    assert seen == {"preprocess": {False}, "box": {True}}
+    assert not folder.maps.exists()
 
 
 def test_few_steps_are_not_worth_keeping_the_maps(tmp_path, monkeypatch, known):

@@ -2,13 +2,16 @@
 
 import json
 
+import hand_made_fold
 import numpy as np
 import pytest
 import tiny
 
-from keras_recattend import run_folder
+from keras_recattend import fold_scores, run_folder, shipping
 from keras_recattend.errors import UserError
+from keras_recattend.metrics.report import read_csv
 from keras_recattend.model import RecurrentAttention
+from keras_recattend.reporting import leave_unscored
 from keras_recattend.run_folder import RunFolder, find_weights
 from keras_recattend.shipping import ship
 
@@ -77,6 +80,94 @@ def test_a_run_that_is_not_complete(run, card, tmp_path, file):
     (run / file).unlink()
     with pytest.raises(UserError, match=file):
         ship(run, "tiny_one", card, tmp_path / "pretrained")
+    assert not (tmp_path / "pretrained").exists()
+
+
+# -- weights without scores of their own -------------------------------------------
+
+
+@pytest.fixture
+def everything(run):
+    """A run on all labelled images."""
+    (run / "images.csv").unlink()
+    leave_unscored("tiny", run)
+    return run
+
+
+def cross_validation(path, finished=(1, 2), preset="tiny"):
+    """A two-fold cross-validation's folder."""
+    folds = []
+    for number in finished:
+        fold = path / f"fold-{number}"
+        hand_made_fold.leave(fold, number, [80.0, 90.0], preset=preset)
+        folds.append(fold_scores.read_fold(number, fold))
+    fold_scores.write_scores(fold_scores.combine(folds, 2), [], path)
+    return path
+
+
+def test_scores_of_a_cross_validation(everything, card, tmp_path):
+    """Weights and configuration of the run, scores of the other folder."""
+    folder = cross_validation(tmp_path / "cv")
+    shelf = tmp_path / "pretrained"
+    target = ship(everything, "tiny_one", card, shelf, scores=folder)
+    for file in ("metrics.json", "images.csv"):
+        assert (target / file).read_bytes() == (folder / file).read_bytes()
+    weights = "best.weights.h5"
+    assert (target / weights).read_bytes() == (everything / weights).read_bytes()
+    assert RunFolder(target).read()[0] == RunFolder(everything).read()[0]
+    assert {row["fold"] for row in read_csv(target / "images.csv")} == {1, 2}
+    assert json.loads((target / "metrics.json").read_text())["sbd"]["mean"] == 85.0
+
+
+def test_the_command(everything, card, caller, monkeypatch):
+    given = {}
+    monkeypatch.setattr(shipping, "ship", lambda *a, **k: given.update(k, a=a))
+    call = caller("shipping", shipping.main)
+    arguments = ["--run", "a", "--scores", "b", "--name", "c", "--card", "d"]
+    assert call(*arguments)[0] == 0
+    assert given == {"a": ("a", "c", "d"), "replace": False, "scores": "b"}
+    monkeypatch.undo()
+    code, printed = call("--run", everything, "--name", "c", "--card", card)
+    assert code == 2
+    assert "every labelled image trained. Give --scores" in printed
+
+
+def test_scores_must_be_asked_for(everything, card, tmp_path):
+    with pytest.raises(
+        UserError, match=r"every labelled image trained\. Give --scores"
+    ):
+        ship(everything, "tiny_one", card, tmp_path / "pretrained")
+
+
+def test_a_training_that_has_not_ended(everything, card, tmp_path):
+    folder = cross_validation(tmp_path / "cv")
+    (everything / "metrics.json").unlink()
+    with pytest.raises(UserError, match=r"not come to its end.*--resume"):
+        ship(everything, "tiny_one", card, tmp_path / "pretrained", scores=folder)
+
+
+def test_a_cross_validation_that_has_not_ended(everything, card, tmp_path):
+    folder = cross_validation(tmp_path / "cv", finished=[2])
+    with pytest.raises(UserError, match=r"not come to its end \(missing folds: 1\)"):
+        ship(everything, "tiny_one", card, tmp_path / "pretrained", scores=folder)
+
+
+def test_scores_of_another_preset(everything, card, tmp_path):
+    folder = cross_validation(tmp_path / "cv", preset="other")
+    with pytest.raises(UserError, match=r"preset other, the weights .* of tiny"):
+        ship(everything, "tiny_one", card, tmp_path / "pretrained", scores=folder)
+
+
+def test_a_folder_without_scores(everything, card, tmp_path):
+    with pytest.raises(UserError, match=r"cv.metrics\.json is missing"):
+        ship(everything, "a", card, tmp_path / "pretrained", scores=tmp_path / "cv")
+    folder = cross_validation(tmp_path / "cv")
+    (folder / "metrics.json").write_text('{"n_images": 0}')
+    with pytest.raises(UserError, match="has no scores of any image"):
+        ship(everything, "a", card, tmp_path / "pretrained", scores=folder)
+    (folder / "metrics.json").write_text("no JSON")
+    with pytest.raises(UserError, match="cannot be read"):
+        ship(everything, "a", card, tmp_path / "pretrained", scores=folder)
     assert not (tmp_path / "pretrained").exists()
 
 

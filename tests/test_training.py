@@ -298,6 +298,34 @@ def test_minutes_end_a_stage(tmp_path):
     assert int(rows[-1]["step"]) >= 1
 
 
+# -- nothing validates -------------------------------------------------------------
+
+
+def everything(path, **options):
+    return start(path, SMALL, validation=lambda size: None, examples=[], **options)
+
+
+def test_a_run_without_validation_resumes_as_any(unbroken, tmp_path, monkeypatch):
+    """Training is the same, to the last bit; the best weights are its last."""
+    path, folder = tmp_path / "run", RunFolder(tmp_path / "run")
+    interrupting(monkeypatch, 3)
+    with pytest.raises(Interrupted):
+        everything(path)
+    model = everything(path, resume=True)
+    assert_same_weights(unbroken[1], model)
+    best = RecurrentAttention(SMALL)
+    assert folder.load_weights(best) == folder.best_weights
+    assert_same_weights(model, best)
+    rows, others = history(path), history(unbroken[0])
+    assert [row["step"] for row in rows] == ["2", "3", "5", "6"]
+    assert list(rows[0]) == list(others[0])
+    assert rows[-1]["step"] == others[-1]["step"]
+    validated = [n for n in rows[0] if n.startswith("val_")] + ["sbd", "abs_dic"]
+    for row in rows:
+        assert np.isfinite(float(row["loss"]))
+        assert not any(row[name] for name in validated)
+
+
 # -- the list of stages ------------------------------------------------------------
 
 

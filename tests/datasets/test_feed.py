@@ -62,6 +62,17 @@ def test_validation_shows_its_own_images_once(feed):
     assert [example.name for example in feed.examples] == ["image5", "image6"]
 
 
+def test_where_every_image_trains_none_validates(tiny_records, config):
+    names = tiny_records.ids
+    split = {"train": names, "val": [], "test": [], "all": names}
+    feed = Feed(tiny_records, split, config)
+    assert feed.validation(8) is None
+    assert feed.examples == []
+    assert [images.count for images in feed.splits] == [7, 0]
+    (batch,) = feed.stream(7, 0, 3).take(1).as_numpy_iterator()
+    assert sorted(which(batch)) == list(range(7))
+
+
 def test_both_splits_for_the_maps(feed):
     train, val = feed.splits
     assert (train.count, val.count) == (5, 2)

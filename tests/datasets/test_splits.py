@@ -63,10 +63,25 @@ def test_parse_fold():
     assert parse_fold("2/5", total=10) == (2, 5)
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])
+@pytest.mark.parametrize("fraction", [1, -0.1, 1.5])
 def test_bad_fractions(fraction):
     with pytest.raises(DataError, match="between 0 and 1"):
         make_split(PLAIN, val_fraction=fraction)
+
+
+@pytest.mark.parametrize("count", [1, 25])
+def test_every_labelled_image_trains(count):
+    manifest = manifest_of([""] * count + ["", "test"], unlabelled=[count, count + 1])
+    split = make_split(manifest, val_fraction=0)
+    everything = [f"p{i:02d}" for i in range(count)]
+    assert split["train"] == split["all"] == everything
+    assert split["val"] == []
+    assert split["test"] == [f"p{count + 1:02d}"]
+
+
+def test_a_fold_validates_whatever_the_fraction():
+    assert make_split(PLAIN, 0, fold="2/5") == make_split(PLAIN, 0.5, fold="2/5")
+    assert len(make_split(PLAIN, 0, fold="2/5")["val"]) == 5
 
 
 def test_native_splits_are_kept():
@@ -78,6 +93,7 @@ def test_native_splits_are_kept():
         "test": ["p03", "p04"],
         "all": ["p00", "p01", "p02", "p03"],
     }
+    assert make_split(manifest, val_fraction=0) == split
     with pytest.raises(DataError, match="its own validation split"):
         make_split(manifest, fold="1/2")
 

@@ -1,0 +1,115 @@
+"""Cross-validate a preset: train one run a fold, score every image once.
+
+    python -m keras_recattend.cross_validation --dataset cvppp --data-dir DIR \\
+        --folds 5 --minutes 84 --out runs/cv
+    python -m keras_recattend.cross_validation --dataset folder --data-dir own
+    ... --only 2,3                        these folds alone; the others another time
+
+Each fold is a run of train.py, --fold k/n of the same seed, in --out/fold-k, one after
+another; without --minutes and --max-steps each takes the preset's own steps. The same
+command goes on after a stop: what is finished is not trained again, and a fold that was
+interrupted is resumed. One that fails is named in the end; the others are trained.
+
+After every fold metrics.json (means and deviations over all images and over the folds,
+every fold, every image; missing_folds), images.csv and the table cross-validation.md
+are written anew from all that is finished. Weights trained on all images afterwards,
+train.py --val-fraction 0, have no scores of their own: these are what to expect.
+"""
+
+from pathlib import Path
+
+from keras_recattend import presets
+from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.fold_scores import combine, read_fold, write_scores
+from keras_recattend.run_series import (
+    COMMON,
+    Run,
+    RunSeries,
+    add_options,
+    budget,
+    preset_of,
+)
+
+__all__ = ["chosen", "main"]
+
+
+def parse(arguments=None):
+    parser = Parser(__doc__)
+    parser.prog = "python -m keras_recattend.cross_validation"
+    add_options(parser, "fold")
+    add = parser.add_argument
+    add("--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run")
+    add("--folds", type=int, default=5, metavar="N", help="default 5")
+    add("--only", metavar="K,K", help="train these folds, from 1; default: all")
+    add("--out", metavar="DIR", help="default: runs/cv-PRESET")
+    options = parser.parse_args(arguments)
+    if options.folds < 2:
+        raise UserError(f"--folds must be 2 or more, got {options.folds}.")
+    return options
+
+
+def chosen(count, only=None):
+    """Return the numbers of the folds to train, in order.
+
+    Args:
+        count: of all folds. only: numbers with commas between, or None = all.
+
+    Raises:
+        UserError: no number, or one that is no fold.
+    """
+    if only is None:
+        return list(range(1, count + 1))
+    try:
+        numbers = sorted({int(part) for part in only.split(",") if part.strip()})
+    except ValueError:
+        numbers = []
+    if not numbers or numbers[0] < 1 or numbers[-1] > count:
+        raise UserError(
+            f"--only takes numbers of folds from 1 to {count}, as 2,3; got {only!r}."
+        )
+    return numbers
+
+
+def main():
+    options = parse()
+    numbers = chosen(options.folds, options.only)
+    preset = preset_of(options)
+    presets.get(preset)
+    series = series_of(options, options.out or Path("runs") / f"cv-{preset}")
+    about = _about(options, preset)
+    runs = [Run(_name(k), ("--fold", f"{k}/{options.folds}")) for k in numbers]
+    with series.opened():
+        series.train(runs, lambda: _report(series, options.folds, about))
+
+
+def series_of(options, out):
+    """The `RunSeries` of parsed options."""
+    return RunSeries(out, "cross-validation", options, (*COMMON, "init"), ("folds",))
+
+
+def _name(number):
+    return f"fold-{number}"
+
+
+def _about(options, preset):
+    """What stands above the table."""
+    start = f", from `{options.init}`" if options.init else ""
+    return [
+        f"{options.folds}-fold cross-validation of the preset `{preset}` on "
+        f"{options.dataset}{start}: {budget(options)}.",
+        "",
+        "Every image is scored once, by weights that it did not train. They are the "
+        "best of its fold's training, by the SBD of the fold's images themselves; "
+        "*last epoch* has those that it ended with. Mean (standard deviation).",
+    ]
+
+
+def _report(series, count, about):
+    """Write the scores of all finished folds; return the paths."""
+    numbers = [k for k in range(1, count + 1) if series.is_finished(_name(k))]
+    folds = [read_fold(k, series.out / _name(k)) for k in numbers]
+    return write_scores(combine(folds, count), about, series.out) if folds else []
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,249 @@
+"""The cross-validation's command with train.py stubbed."""
+
+import json
+import logging
+import pathlib
+import signal
+import sys
+
+import hand_made_fold
+import pytest
+import stub_train
+import tiny
+from stub_train import after
+
+from keras_recattend import cross_validation, presets, run_series
+from keras_recattend.child_process import locked
+from keras_recattend.metrics.report import read_csv
+from keras_recattend.run_folder import RunFolder
+
+
+def leave_run(path):
+    number = int(path.name.removeprefix("fold-"))
+    hand_made_fold.leave(path, number, [80.0 + number, 90.0 + number])
+
+
+def leave_state(path):
+    stub_train.leave_state(path, tiny.config())
+
+
+@pytest.fixture(autouse=True)
+def in_a_fresh_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(presets.PRESETS, "tiny", tiny.config)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    return stub_train.stub(monkeypatch, leave_run)
+
+
+@pytest.fixture
+def call(caller):
+    return caller("cross_validation", cross_validation.main)
+
+
+USUAL = ("--preset", "tiny", "--dataset", "cvppp", "--folds", 3, "--out", "out")
+
+
+def metrics():
+    return json.loads(pathlib.Path("out/metrics.json").read_text())
+
+
+def test_one_run_a_fold_one_after_another(trained, call):
+    commands, _ = trained
+    options = ("--seed", 7, "--data-dir", "data", "--minutes", 2, "--init", "leaves")
+    code, _ = call(*USUAL, *options, "--precision", "mixed_bfloat16")
+    assert code == 0
+    assert len(commands) == 3
+    for number, command in enumerate(commands, start=1):
+        assert command[0] == sys.executable
+        assert pathlib.Path(command[1]).name == "train.py"
+        assert after(command, "--fold") == f"{number}/3"
+        assert after(command, "--run-dir") == str(pathlib.Path(f"out/fold-{number}"))
+        assert "--resume" not in command
+        asked = {"--dataset": "cvppp", "--data-dir": "data", "--preset": "tiny"}
+        asked |= {"--minutes": "2.0", "--seed": "7", "--init": "leaves"}
+        asked |= {"--precision": "mixed_bfloat16"}
+        for option, value in asked.items():
+            assert after(command, option) == value
+    assert metrics()["missing_folds"] == []
+    assert metrics()["n_images"] == 6
+    assert metrics()["sbd"]["mean"] == pytest.approx(87.0)
+    names = [row["name"] for row in read_csv("out/images.csv")]
+    assert names == [f"f{k}-{i}" for k in (1, 2, 3) for i in (0, 1)]
+    text = pathlib.Path("out/cross-validation.md").read_text()
+    assert text.startswith(
+        "3-fold cross-validation of the preset `tiny` on cvppp, from `leaves`: "
+        "2 minutes each, mixed_bfloat16, seed 7."
+    )
+    assert "| **all images** | 6 | 87.0 (" in text
+
+
+def test_scores_are_written_after_every_fold(trained, call):
+    _, codes = trained
+    seen = []
+
+    def look(path):
+        seen.append(metrics()["missing_folds"])
+        leave_run(path)
+
+    codes["fold-2"] = 0, look
+    codes["fold-3"] = 0, look
+    assert call(*USUAL)[0] == 0
+    assert seen == [[2, 3], [3]]
+
+
+def test_some_folds_now_and_the_others_another_time(trained, call):
+    commands, _ = trained
+    assert call(*USUAL, "--only", "3,1")[0] == 0
+    assert [after(c, "--fold") for c in commands] == ["1/3", "3/3"]
+    assert metrics()["missing_folds"] == [2]
+    assert call(*USUAL)[0] == 0
+    assert [after(c, "--fold") for c in commands[2:]] == ["2/3"]
+    assert metrics()["missing_folds"] == []
+
+
+def test_an_interrupted_fold_is_resumed(trained, call):
+    commands, codes = trained
+    codes["fold-2"] = 130, leave_state
+    code, printed = call(*USUAL)
+    assert code == 130
+    assert "Stopped in fold-2" in printed
+    assert metrics()["missing_folds"] == [2, 3]
+    assert call(*USUAL)[0] == 0
+    assert len(commands) == 4
+    assert "--resume" in commands[2]
+    assert "--fold" not in commands[2]
+    assert after(commands[2], "--run-dir") == str(pathlib.Path("out/fold-2"))
+    assert metrics()["missing_folds"] == []
+
+
+def test_a_fold_that_ended_before_its_first_epoch_is_kept_aside(trained, call):
+    _, codes = trained
+    codes["fold-1"] = -signal.SIGTERM, lambda p: RunFolder(p).create(tiny.config())
+    assert call(*USUAL)[0] == 130
+    assert call(*USUAL)[0] == 0
+    assert pathlib.Path("out/fold-1.unfinished-1/config.json").is_file()
+    assert metrics()["missing_folds"] == []
+
+
+def test_a_failed_fold_is_named_and_the_others_are_trained(trained, call):
+    commands, codes = trained
+    codes["fold-2"] = 1, lambda path: None
+    code, printed = call(*USUAL)
+    assert code == 2
+    assert "failed in fold-2 (code 1)" in printed
+    assert metrics()["missing_folds"] == [2]
+    assert call(*USUAL)[0] == 0
+    assert after(commands[-1], "--fold") == "2/3"
+
+
+def test_where_the_first_fails_the_others_are_not_begun(trained, call):
+    """A data set with its own validation split, say."""
+    commands, codes = trained
+    codes["fold-1"] = 2, lambda path: None
+    assert call(*USUAL)[0] == 2
+    assert len(commands) == 1
+    assert not pathlib.Path("out/metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--folds", "1"], ["--folds", "2 or more", "1"]),
+        (["--only", "4"], ["from 1 to 3", "'4'"]),
+        (["--only", "0,1"], ["from 1 to 3", "'0,1'"]),
+        (["--only", "two"], ["from 1 to 3", "'two'"]),
+        (["--only", ","], ["from 1 to 3"]),
+        (["--preset", "tny"], ["'tny'", "'tiny'"]),
+        (["--dataset", "cvpp", "--preset", "tny"], ["'tiny'"]),
+        (["--fold", "1/3"], ["--fold", "--folds"]),
+    ],
+    ids="_".join,
+)
+def test_mistakes_are_told_before_anything_is_trained(trained, call, arguments, words):
+    code, printed = call(*USUAL, *arguments)
+    assert code == 2
+    for word in words:
+        assert word in printed, printed
+    assert not trained[0]
+    assert not list(pathlib.Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (["--folds", "4"], "--folds 3"),
+        (["--seed", "1"], "--seed 0"),
+        (["--init", "leaves"], "--init None"),
+    ],
+    ids="_".join,
+)
+def test_folds_of_other_options_are_not_mixed_in(trained, call, other, told):
+    assert call(*USUAL, "--only", "1")[0] == 0
+    code, printed = call(*USUAL, *other)
+    assert code == 2
+    assert told in printed
+    assert len(trained[0]) == 1
+
+
+def test_a_data_set_must_be_named(trained, call):
+    """train.py's default, the synthetic leaves, has a validation split of its own."""
+    code, printed = call("--folds", 3)
+    assert code == 2
+    assert "--dataset" in printed
+    assert not trained[0]
+
+
+def test_a_folder_of_something_else_is_refused(trained, call):
+    pathlib.Path("out").mkdir()
+    pathlib.Path("out/metrics.json").write_text("mine")
+    code, printed = call(*USUAL)
+    assert code == 2
+    assert "something else" in printed
+    assert not trained[0]
+    assert metrics_text() == "mine"
+
+
+def metrics_text():
+    return pathlib.Path("out/metrics.json").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks")
+def test_two_commands_at_once(trained, call):
+    assert call(*USUAL, "--only", "1")[0] == 0
+    with locked(pathlib.Path("out/cross-validation.lock")):
+        code, printed = call(*USUAL)
+    assert code == 2
+    assert "Another process trains in out" in printed
+    assert len(trained[0]) == 1
+
+
+def test_an_installed_package_without_train_py(trained, call, monkeypatch):
+    monkeypatch.setattr(run_series, "TRAIN", pathlib.Path("lib/train.py"))
+    code, printed = call(*USUAL)
+    assert code == 2
+    assert "clone of the repository" in printed
+
+
+def test_the_default_folder(trained, call, caplog):
+    caplog.set_level(logging.INFO)
+    assert call(*USUAL[:-2], "--only", "1", "--minutes", "90")[0] == 0
+    assert pathlib.Path("runs/cv-tiny/fold-1/metrics.json").is_file()
+    assert "1 to train, 1.5 hours" in caplog.text
+    assert str(pathlib.Path("runs/cv-tiny/images.csv")) in caplog.text
+
+
+def test_the_options_fit_train_py():
+    import train
+
+    given = ["--dataset", "cvppp", "--data-dir", "x", "--minutes", "2", "--init", "a"]
+    given += ["--skip-unlabelled"]
+    given += ["--max-instances", "40", "--min-area", "9", "--max-steps", "5"]
+    series = cross_validation.series_of(cross_validation.parse(given), "out")
+    known = train.parse([*series.passed_on(), "--fold", "1/3"])
+    assert (known.minutes, known.max_steps, known.init) == (2.0, 5, "a")
+    assert known.skip_unlabelled is True
+    assert (known.max_instances, known.min_area) == (40, 9)
+    assert known.fold == "1/3"
