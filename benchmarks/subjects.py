@@ -31,8 +31,8 @@ class CountingModel(RecurrentAttention):
     The first pixel's red is the number of objects, in hundredths.
     """
 
-    def find(self, prepared, canvas, step=0, blocked=None, inference=None):
-        box, segment, score = super().find(prepared, canvas, step, blocked, inference)
+    def find(self, prepared, canvas, step=0, **options):
+        box, segment, score = super().find(prepared, canvas, step, **options)
         told = tf.round(100.0 * prepared.image[:, 0, 0, 0])
         left = tf.cast(tf.cast(step, tf.float32) < told, tf.float32)
         # The score is computed and counts for nothing.
