@@ -51,7 +51,8 @@ def training_stream(
         cache: keep resized images in memory; None = if they take less than 2 GB.
         with_places: also give "index" int64 [B], the image's place in `ids`, and
             "matrix" float32 [B, 2, 3], from the sample's pixels to the image's: for
-            maps of the image that are kept elsewhere.
+            maps of the image that are kept elsewhere. Not with `augmentation.paste`:
+            nothing is kept of what another image lends.
         share: (devices, first, count): every batch is divided evenly by so many
             devices, and only the rows of `count` of them are read, from number `first`
             on. What comes are their parts, one device's after the other's, each of
@@ -79,6 +80,11 @@ def training_stream(
         )
     part = batch_size // devices
     augment.check(augmentation, image_size)
+    if with_places and augmentation.paste:
+        raise ValueError(
+            f"with_places does not go with augmentation.paste={augmentation.paste}: a "
+            "sample's pixels are those of two images. Set one of them to False or 0."
+        )
     samples = Samples(manifest, ids, image_size, cache)
 
     def layer(number, sample, key=seed):
