@@ -175,5 +175,5 @@ def test_the_stream_pastes_and_counts(tiny_records):
 
 
 def test_no_place_of_a_collage_in_one_image(tiny_records):
-    with pytest.raises(ValueError, match="with_places does not go with .*paste=3"):
+    with pytest.raises(ValueError, match=r"with_places does not go with .*paste=3"):
         batches(tiny_records, with_places=True)
