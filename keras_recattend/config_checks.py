@@ -42,6 +42,7 @@ def check_config(config, stages):
     _check_box_stage_pools(network)
     if network.whole_image:
         _check_whole_image(config)
+    _check_inference(config)
     _check_inputs(config)
     _check_max_instances(config.max_instances)
     _check_sizes(config)
@@ -218,6 +219,28 @@ def _check_whole_image(config):
             "stages.box trains boxes, but box_network.whole_image has none. Leave the "
             "stage out."
         )
+
+
+def _check_inference(config):
+    """What inference adds to the paper reads what our own heads and filters give."""
+    inference, filters = config.inference, config.segmentation.filters
+    if inference.inhibition and not config.box_network.heat_map:
+        raise ConfigError(
+            "inference.inhibition shuts a cell of the heat map: it needs "
+            "box_network.heat_map=True, got False. Set inhibition to False."
+        )
+    if filters == "normalized":
+        return
+    # The mask of a density filter is the image's, and its patch no probability.
+    for name, value, off in (
+        ("refinements", inference.refinements, 0),
+        ("zoom", inference.zoom, 1.0),
+    ):
+        if value > off:
+            raise ConfigError(
+                f"inference.{name}={value} needs segmentation.filters='normalized', "
+                f"got {filters!r}. Set {name} to {off}."
+            )
 
 
 def _check_inputs(config):

@@ -77,6 +77,23 @@ def test_recompute_where_nothing_can_be_recomputed_is_refused(changes):
     ],
 )
 def test_a_center_map_goes_with_heat_map_late_canvas_and_tight_boxes(without):
-    base = heat_config().replace(**without)
+    plain = {"inference": {"inhibition": False, "refinements": 0}}
+    base = heat_config().replace(**plain, **without)
     with pytest.raises(ConfigError, match="center_map needs"):
         base.replace(box_network={"center_map": True})
+
+
+@pytest.mark.parametrize(
+    ("setting", "needed"),
+    [
+        ({"inhibition": True}, "box_network.heat_map=True"),
+        ({"refinements": 1}, "segmentation.filters='normalized', got 'density'"),
+        ({"zoom": 1.7}, "segmentation.filters='normalized', got 'density'"),
+    ],
+)
+def test_what_the_papers_model_cannot_do_in_inference_is_refused(setting, needed):
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"inference.{name}.* needs {needed}"):
+        paper_config(inference=setting)
+    # Ours can.
+    assert getattr(heat_config(inference=setting).inference, name) == setting[name]
