@@ -222,24 +222,25 @@ def _check_whole_image(config):
 
 
 def _check_inference(config):
-    """What inference adds to the paper reads what our own heads and filters give."""
+    """Some settings read what only one kind of heads or filters gives."""
     inference, filters = config.inference, config.segmentation.filters
     if inference.inhibition and not config.box_network.heat_map:
         raise ConfigError(
             "inference.inhibition shuts a cell of the heat map: it needs "
             "box_network.heat_map=True, got False. Set inhibition to False."
         )
-    if filters == "normalized":
-        return
-    # The mask of a density filter is the image's, and its patch no probability.
-    for name, value, off in (
-        ("refinements", inference.refinements, 0),
-        ("zoom", inference.zoom, 1.0),
-    ):
-        if value > off:
+    # Density filters give masks of the whole image and no probabilities in a patch,
+    # normalised ones patches that are pasted as they are.
+    needed, settings = {
+        "density": ("normalized", {"refinements": 0, "zoom": 1.0}),
+        "normalized": ("density", {"stop": True, "bilateral": False}),
+    }[filters]
+    for name, usual in settings.items():
+        value = getattr(inference, name)
+        if value != usual:
             raise ConfigError(
-                f"inference.{name}={value} needs segmentation.filters='normalized', "
-                f"got {filters!r}. Set {name} to {off}."
+                f"inference.{name}={value} needs segmentation.filters={needed!r}, got "
+                f"{filters!r}. Set {name} to {usual}."
             )
 
 
