@@ -19,7 +19,8 @@ class Feed:
         manifest: of the records.
         split: names of the images that train and validate.
         config: its sizes, augmentation, and whether it has a pre-processing network,
-            whose kept maps are warped with the images.
+            whose kept maps are warped with the images; where objects are pasted, none
+            are kept.
 
     Attributes:
         examples: the validation images at their original size.
@@ -48,7 +49,7 @@ class Feed:
             seed=seed,
             start=start,
             share=share,
-            with_places=self._with_places,
+            with_places=self._with_places and not self._augmentation.paste,
         )
 
     def unchanged(self, name: str, batch_size: int):

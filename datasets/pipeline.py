@@ -7,6 +7,7 @@ sample k is therefore the stream from 0 without its first k samples, bit for bit
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import tensorflow as tf
 
@@ -51,7 +52,8 @@ def training_stream(
         cache: keep resized images in memory; None = if they take less than 2 GB.
         with_places: also give "index" int64 [B], the image's place in `ids`, and
             "matrix" float32 [B, 2, 3], from the sample's pixels to the image's: for
-            maps of the image that are kept elsewhere.
+            maps of the image that are kept elsewhere. Not with `augmentation.paste`:
+            nothing is kept of what another image lends.
         share: (devices, first, count): every batch is divided evenly by so many
             devices, and only the rows of `count` of them are read, from number `first`
             on. What comes are their parts, one device's after the other's, each of
@@ -71,19 +73,71 @@ def training_stream(
             "batch_size must be 1 or more and start 0 or more, got "
             f"batch_size={batch_size}, start={start}."
         )
-    devices, first, count = share
+    devices = share[0]
     if batch_size % devices:
         raise ValueError(
             f"batch_size={batch_size} cannot be divided by {devices} devices: use a "
             "multiple of their number."
         )
-    part = batch_size // devices
     augment.check(augmentation, image_size)
+    if with_places and augmentation.paste:
+        raise ValueError(
+            f"with_places does not go with augmentation.paste={augmentation.paste}: a "
+            "sample's pixels are those of two images. Set one of them to False or 0."
+        )
     samples = Samples(manifest, ids, image_size, cache)
+    changes = _Changes(augmentation, image_size, max_instances)
+    order = _shared(_order(len(samples), seed, start), share, batch_size, start)
+    if augmentation.paste:
+        dataset = changes.collages(samples, order, seed)
+    else:
+        dataset = changes.alone(samples, order, seed)
+    if with_places:
+        dataset = _joined(dataset, order.map(partial(changes.place, seed)))
+    return dataset.batch(batch_size // devices, drop_remainder=True).prefetch(AHEAD)
 
-    def layer(number, sample, key=seed):
-        seeds = tf.stack([tf.constant(key, tf.int64), number])
-        transform = augment.draw(augmentation, seeds, image_size)
+
+class _Changes:
+    """The random changes of samples, each decided by a key and the sample's number."""
+
+    def __init__(self, augmentation, image_size, max_instances):
+        self._augmentation = augmentation
+        self._size = image_size
+        self._max_instances = max_instances
+
+    def alone(self, samples, order, key):
+        """Entries of batches, each out of one image."""
+
+        def changed(number, sample):
+            return _entry(self._layer(key, number, sample), self._max_instances)
+
+        return samples.map(order, changed)
+
+    def collages(self, samples, order, key):
+        """Entries of batches, objects of another image pasted in."""
+        # Negative, so that no sample is changed as the one that lends it objects.
+        lender = -1 - key
+
+        def pasted(number, one, other):
+            seeds = tf.stack([tf.constant(lender, tf.int64), -1 - number])
+            most = self._augmentation.paste
+            layer = paste(one, other, most, self._max_instances, seeds)
+            return _entry(layer, self._max_instances)
+
+        numbers = order.map(lambda number, index: number)
+        layers = samples.map(order, partial(self._layer, key))
+        lent = samples.map(
+            _lenders(order, len(samples), lender), partial(self._layer, lender)
+        )
+        both = tf.data.Dataset.zip(numbers, layers, lent)
+        return both.map(pasted, **parallel())
+
+    def place(self, key, number, index):
+        """Which image a sample is, and where its pixels lie in that."""
+        return {"index": index, "matrix": self._drawn(key, number).matrix}
+
+    def _layer(self, key, number, sample):
+        augmentation, transform = self._augmentation, self._drawn(key, number)
         image, labels = augment.apply(
             augmentation, transform, sample.image, sample.labels, sample.median
         )
@@ -91,45 +145,9 @@ def training_stream(
         least = areas * (augmentation.min_visible * transform.zoom)
         return Layer(image, tf.cast(labels, tf.int32), least, sample.classes)
 
-    def place(number, index):
-        seeds = tf.stack([tf.constant(seed, tf.int64), number])
-        transform = augment.draw(augmentation, seeds, image_size)
-        return {"index": index, "matrix": transform.matrix}
-
-    order = _order(len(samples), seed, start)
-    if count < devices:
-
-        def is_read(number, index):
-            device = (number - start) % batch_size // part
-            return (device >= first) & (device < first + count)
-
-        order = order.filter(is_read)
-    if augmentation.paste:
-        # Negative, so that no sample is changed as the one that lends it objects.
-        lender = -1 - seed
-
-        def pasted(number, one, other):
-            seeds = tf.stack([tf.constant(lender, tf.int64), -1 - number])
-            return _entry(
-                paste(one, other, augmentation.paste, max_instances, seeds),
-                max_instances,
-            )
-
-        lent = samples.map(
-            _lenders(order, len(samples), lender),
-            lambda number, sample: layer(number, sample, lender),
-        )
-        numbers = order.map(lambda number, index: number)
-        layers = tf.data.Dataset.zip(numbers, samples.map(order, layer), lent)
-        dataset = layers.map(pasted, **parallel())
-    else:
-        dataset = samples.map(
-            order,
-            lambda number, sample: _entry(layer(number, sample), max_instances),
-        )
-    if with_places:
-        dataset = _joined(dataset, order.map(place))
-    return dataset.batch(part, drop_remainder=True).prefetch(AHEAD)
+    def _drawn(self, key, number):
+        seeds = tf.stack([tf.constant(key, tf.int64), number])
+        return augment.draw(self._augmentation, seeds, self._size)
 
 
 def validation_batches(
@@ -200,6 +218,20 @@ def _order(total, seed, start):
 
     passes = tf.data.Dataset.counter(start // total, dtype=tf.int64)
     return passes.flat_map(one_pass).skip(start % total)
+
+
+def _shared(order, share, batch_size, start):
+    """The rows of each batch that are read here, see `training_stream`."""
+    devices, first, count = share
+    if count == devices:
+        return order
+    part = batch_size // devices
+
+    def is_read(number, index):
+        device = (number - start) % batch_size // part
+        return (device >= first) & (device < first + count)
+
+    return order.filter(is_read)
 
 
 def _lenders(order, total, key):

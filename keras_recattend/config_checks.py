@@ -42,6 +42,7 @@ def check_config(config, stages):
     _check_box_stage_pools(network)
     if network.whole_image:
         _check_whole_image(config)
+    _check_inference(config)
     _check_inputs(config)
     _check_max_instances(config.max_instances)
     _check_sizes(config)
@@ -218,6 +219,29 @@ def _check_whole_image(config):
             "stages.box trains boxes, but box_network.whole_image has none. Leave the "
             "stage out."
         )
+
+
+def _check_inference(config):
+    """Some settings read what only one kind of heads or filters gives."""
+    inference, filters = config.inference, config.segmentation.filters
+    if inference.inhibition and not config.box_network.heat_map:
+        raise ConfigError(
+            "inference.inhibition shuts a cell of the heat map: it needs "
+            "box_network.heat_map=True, got False. Set inhibition to False."
+        )
+    # Density filters give masks of the whole image and no probabilities in a patch,
+    # normalised ones patches that are pasted as they are.
+    needed, settings = {
+        "density": ("normalized", {"refinements": 0, "zoom": 1.0}),
+        "normalized": ("density", {"stop": True, "bilateral": False}),
+    }[filters]
+    for name, usual in settings.items():
+        value = getattr(inference, name)
+        if value != usual:
+            raise ConfigError(
+                f"inference.{name}={value} needs segmentation.filters={needed!r}, got "
+                f"{filters!r}. Set {name} to {usual}."
+            )
 
 
 def _check_inputs(config):

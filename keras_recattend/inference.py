@@ -34,21 +34,12 @@ def infer(
     shapes = _shapes(model, with_masks, with_attention)
     arrays = _arrays(shapes, timespan, image.shape[0])
 
-    # Of the images that are not finished; `index` says which of the batch they are.
-    state = {
-        "image": prepared.image,
-        "features": prepared.features,
-        "canvas": model.canvas.blank(batch, model.config.image_size),
-        "blocked": tf.zeros([batch, model.grid[0] * model.grid[1]]),
-    }
-    if extra is not None:
-        state["extra"] = prepared.extra
-    if model.config.box_network.center_map:
-        state["centers"] = model.no_centers(batch)
+    state = _start(model, prepared, batch)
 
     def more(t, index, state, arrays):
         return (t < timespan) & (tf.size(index) > 0)
 
+    # `index` says which of the batch the images are that are not finished.
     def body(t, index, state, arrays):
         here = prepared._replace(
             image=state["image"],
@@ -103,11 +94,30 @@ def infer(
     outputs["steps"] = tf.fill([batch], steps)
     if with_masks:
         outputs["canvas"] = tf.reduce_max(outputs["masks"], axis=1)
-    if maps is not None:
-        outputs["foreground"] = maps.foreground
-        if maps.semantic is not None:
-            outputs["semantic"] = maps.semantic
-    return outputs
+    return outputs | _of_maps(maps)
+
+
+def _start(model, prepared, batch):
+    """What the loop changes, before its first step, of images that are not finished."""
+    state = {
+        "image": prepared.image,
+        "features": prepared.features,
+        "canvas": model.canvas.blank(batch, model.config.image_size),
+        "blocked": tf.zeros([batch, model.grid[0] * model.grid[1]]),
+    }
+    if prepared.extra is not None:
+        state["extra"] = prepared.extra
+    if model.config.box_network.center_map:
+        state["centers"] = model.no_centers(batch)
+    return state
+
+
+def _of_maps(maps):
+    """What is returned of the pre-processing network's `Maps`, if there are any."""
+    if maps is None:
+        return {}
+    found = {"foreground": maps.foreground, "semantic": maps.semantic}
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _check_images(image, size):

@@ -37,15 +37,21 @@ class KeptMaps:
     def pay(self, names, minutes=None, max_steps=None):
         """Return whether the stages see a training image more than once, on average.
 
+        Never where `augmentation.paste` puts objects of one image onto another: what
+        the network says of either knows nothing of the collage.
+
         Args:
             names: of the stages to train. minutes, max_steps: as of `Training`.
         """
-        if self._model.preprocessor is None or self._unchanged is None:
+        config = self._model.config
+        if config.preprocessor is None or self._unchanged is None:
+            return False
+        if config.augmentation.paste:
             return False
         if minutes is not None:
             return True  # `caches` looks at the time it takes
         limit = max_steps or ENDLESS
-        stages = [self._model.config.stages[n] for n in names if n != "preprocess"]
+        stages = [config.stages[n] for n in names if n != "preprocess"]
         samples = sum(min(s.steps, limit) * s.batch_size for s in stages)
         return samples > self._unchanged[0].count
 

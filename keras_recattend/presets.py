@@ -50,10 +50,11 @@ _ROSETTE = Augmentation(
 
 
 def cvppp():
-    """CVPPP A1 leaves: heat map of 8-pixel cells, late canvas, patches from 448 x 448.
+    """CVPPP A1 leaves: heat map of 8-pixel cells, centre map, patches from 448 x 448.
 
-    `--minutes 84 --precision mixed_bfloat16` on 2 cores with avx512_bf16: SBD 86.3,
-    |DiC| 1.05 on 21 validation images (seed 0), which chose epoch and refinements.
+    Before it had a centre map and pasted leaves: `--minutes 84 --precision
+    mixed_bfloat16` on 2 cores with avx512_bf16, SBD 86.3, |DiC| 1.05 on 21 validation
+    images (seed 0), which chose epoch and refinements.
     """
     return Config(
         name="cvppp",
@@ -217,7 +218,10 @@ _UPRIGHT = Augmentation(
 
 
 def _upright(name, **settings):
-    """`cvppp`'s recipe with a small pre-processing network in front, smaller nets."""
+    """`cvppp`'s recipe with a small pre-processing network in front, smaller nets.
+
+    Without its centre map, pasted objects and moved outlines.
+    """
     network = BoxNetwork(
         late_canvas=True,
         space_to_depth=4,

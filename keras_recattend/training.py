@@ -104,9 +104,9 @@ class Training:
         max_steps: ends every stage after so many steps, or None.
         unchanged: the `Unchanged` training images and validation images, for the maps
             of a pre-processing network: they are computed once and kept, where the
-            later stages look at an image more than once on average. `stream` and
-            `validation` then give "index" and "matrix" (see `map_cache`). None = the
-            network runs at every step.
+            later stages look at an image more than once on average and no objects are
+            pasted. `stream` and `validation` then give "index" and "matrix" (see
+            `map_cache`). None = the network runs at every step.
         bar: whether to show a progress bar.
         panels: number of validation images whose steps TensorBoard shows at every
             scored epoch.
@@ -200,52 +200,12 @@ class Training:
             caches, spent = self._maps.caches(minutes)
         elapsed = at.get("elapsed", 0.0) + spent
         clock = workers.clock(stage.steps, minutes, self.max_steps, step, elapsed)
-        with workers.scope():
-            optimizer = make_optimizer(stage, workers.replicas)
-            self.model.compile(optimizer, objective=objective)
-            self.model.optimizer.build(objective.variables(self.model))
-        if at:
-            self.folder.load_state(self.model, self.model.optimizer)
-            # Every machine has read it before the chief writes the next one.
-            workers.barrier()
-            iterations = tf.convert_to_tensor(self.model.optimizer.iterations)
-            objective.skipped.assign(step - tf.cast(iterations, tf.int64))
-        batches = self.validation(stage.batch_size)
-        if caches and batches is not None:
-            batches = caches[1].join(batches)
-        validation = Validation(
-            self.folder,
-            batches,
-            self.examples,
-            stage.validate_every,
-            clock,
-            best,
-            predictor=None if name in NOT_SCORED else self._predictor,
-            losses=LossesHere(self.model) if workers.strategy else None,
-            waits=not workers.is_chief,
-        )
-
-        def about(epoch, step, elapsed):
-            return {
-                "stage": name,
-                "epoch": epoch,
-                "step": step,
-                "elapsed": elapsed,
-                "done": done,
-                "best": validation.best,
-            }
-
+        self._compile(objective, step, resume=bool(at))
+        validation = self._validation(objective, clock, caches, best)
         stop = StopOnSignal(clock)
         callbacks = [Pace(objective, clock), stop, validation]
         if workers.is_chief:
-            # The pre-processing network takes no steps.
-            pictures = None if name == "preprocess" else self._pictures
-            columns = history_columns(config)
-            callbacks += [
-                Recorder(self.folder, objective, clock, columns, about, pictures),
-                Progress(objective, clock, self.bar),
-            ]
-        length = min(stage.steps_per_epoch, clock.steps)
+            callbacks += self._reports(objective, clock, validation, done)
         limit = f"{minutes:.1f} minutes" if minutes else f"{clock.steps} steps"
         _LOG.info("Stage %s: %s, batches of %d.", name, limit, stage.batch_size)
         began = time.monotonic()
@@ -259,7 +219,7 @@ class Training:
                     stream,
                     initial_epoch=at.get("epoch", 0),
                     epochs=ENDLESS,
-                    steps_per_epoch=length,
+                    steps_per_epoch=min(stage.steps_per_epoch, clock.steps),
                     callbacks=callbacks,
                     shuffle=False,
                     verbose=0,
@@ -273,6 +233,63 @@ class Training:
             )
         _LOG.info("Stage %s took %.1f minutes.", name, (time.monotonic() - began) / 60)
         return validation.best
+
+    def _compile(self, objective, step, resume):
+        """Make the stage's optimiser; to resume, as it was saved after `step` steps."""
+        workers = self.workers
+        with workers.scope():
+            optimizer = make_optimizer(objective.stage, workers.replicas)
+            self.model.compile(optimizer, objective=objective)
+            self.model.optimizer.build(objective.variables(self.model))
+        if resume:
+            self.folder.load_state(self.model, self.model.optimizer)
+            # Every machine has read it before the chief writes the next one.
+            workers.barrier()
+            iterations = tf.convert_to_tensor(self.model.optimizer.iterations)
+            objective.skipped.assign(step - tf.cast(iterations, tf.int64))
+
+    def _validation(self, objective, clock, caches, best):
+        """The callback that scores the validation split; `best` is the SBD so far."""
+        stage = objective.stage
+        batches = self.validation(stage.batch_size)
+        if caches and batches is not None:
+            batches = caches[1].join(batches)
+        return Validation(
+            self.folder,
+            batches,
+            self.examples,
+            stage.validate_every,
+            clock,
+            best,
+            predictor=None if objective.name in NOT_SCORED else self._predictor,
+            losses=LossesHere(self.model) if self.workers.strategy else None,
+            waits=not self.workers.is_chief,
+        )
+
+    def _reports(self, objective, clock, validation, done):
+        """The callbacks of the chief, which write, save and tell.
+
+        Args:
+            done: names of the stages before this one.
+        """
+
+        def about(epoch, step, elapsed):
+            return {
+                "stage": objective.name,
+                "epoch": epoch,
+                "step": step,
+                "elapsed": elapsed,
+                "done": done,
+                "best": validation.best,
+            }
+
+        # The pre-processing network takes no steps.
+        pictures = None if objective.name == "preprocess" else self._pictures
+        columns = history_columns(self.model.config)
+        return [
+            Recorder(self.folder, objective, clock, columns, about, pictures),
+            Progress(objective, clock, self.bar),
+        ]
 
     def _stream(self, batch_size, step, seed, caches):
         """This machine's training batches from a step on, of one device each."""

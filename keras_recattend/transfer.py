@@ -3,6 +3,8 @@
 import logging
 import typing
 
+import tensorflow as tf
+
 from keras_recattend.run_folder import RunError, find_weights
 
 __all__ = ["Transfer", "start_from", "transfer_weights"]
@@ -10,6 +12,8 @@ __all__ = ["Transfer", "start_from", "transfer_weights"]
 _LOG = logging.getLogger(__name__)
 # Names of fresh variables that the log line tells.
 MOST_NAMES = 4
+# What reads the canvas and, where there is one, the centre map: its last channel.
+CANVAS_CODE = "controller/canvas_code/kernel"
 
 
 class Transfer(typing.NamedTuple):
@@ -26,9 +30,11 @@ class Transfer(typing.NamedTuple):
 
 
 def transfer_weights(source, model):
-    """copy every weight of `source` that `model` has, too, by name and shape.
+    """Copy every weight of `source` that `model` has, too, by name and shape.
 
-    Moving statistics go with the normalisation they belong to.
+    Moving statistics go with the normalisation they belong to. A centre map that the
+    source does not have counts for nothing at first: the model does what the source
+    did, and learns to read it.
 
     Args:
         source, model: two `RecurrentAttention`.
@@ -41,6 +47,8 @@ def transfer_weights(source, model):
     for variable in model.weights:
         name = _name(variable)
         other = values.get(name)
+        if name == CANVAS_CODE and other is not None:
+            other = _with_center_map(other, variable.shape)
         if other is not None and other.shape == variable.shape:
             variable.assign(other)
             taken.append(name)
@@ -86,6 +94,17 @@ def start_from(model, weights):
         more = len(result.fresh) - MOST_NAMES
         _LOG.info("Fresh: %s%s.", names, f" and {more} more" if more > 0 else "")
     return result
+
+
+def _with_center_map(kernel, shape):
+    """A kernel [1, 1, C, D] as it is, or with zeros for the channel that `shape` adds.
+
+    As it is, too, where more than that channel differs.
+    """
+    height, width, channels, depth = kernel.shape
+    if tuple(shape) != (height, width, channels + 1, depth):
+        return kernel
+    return tf.pad(tf.convert_to_tensor(kernel), [[0, 0], [0, 0], [0, 1], [0, 0]])
 
 
 def _name(variable):

@@ -30,10 +30,10 @@ def test_a_config_of_an_older_version_takes_defaults():
 
 def test_replace():
     config = paper_config()
-    changed = config.replace(max_instances=7, inference={"zoom": 1.7})
+    changed = config.replace(max_instances=7, inference={"mask_threshold": 0.3})
     assert changed.timespan == 8
-    assert changed.inference == Inference(zoom=1.7)
-    assert config.inference.zoom == 1.0
+    assert changed.inference == Inference(mask_threshold=0.3)
+    assert config.inference.mask_threshold == 0.5
     with pytest.raises(ValueError, match="Did you mean 'max_instances'"):
         config.replace(max_instanzes=7)
     with pytest.raises(ValueError, match="Inference has no option 'zom'"):

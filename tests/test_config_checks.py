@@ -77,6 +77,27 @@ def test_recompute_where_nothing_can_be_recomputed_is_refused(changes):
     ],
 )
 def test_a_center_map_goes_with_heat_map_late_canvas_and_tight_boxes(without):
-    base = heat_config().replace(**without)
+    plain = {"inference": {"inhibition": False, "refinements": 0}}
+    base = heat_config().replace(**plain, **without)
     with pytest.raises(ConfigError, match="center_map needs"):
         base.replace(box_network={"center_map": True})
+
+
+@pytest.mark.parametrize(
+    ("setting", "needed"),
+    [
+        ({"inhibition": True}, "box_network.heat_map=True"),
+        ({"refinements": 1}, "segmentation.filters='normalized', got 'density'"),
+        ({"zoom": 1.7}, "segmentation.filters='normalized', got 'density'"),
+        ({"stop": False}, "segmentation.filters='density', got 'normalized'"),
+        ({"bilateral": True}, "segmentation.filters='density', got 'normalized'"),
+    ],
+)
+def test_settings_of_inference_that_a_model_cannot_carry_out(setting, needed):
+    can, cannot = heat_config, paper_config
+    if "'density', got" in needed:
+        can, cannot = cannot, can
+    (name,) = setting
+    with pytest.raises(ConfigError, match=rf"inference\.{name}.* needs? {needed}"):
+        cannot(inference=setting)
+    assert getattr(can(inference=setting).inference, name) == setting[name]

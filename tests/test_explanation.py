@@ -2,6 +2,7 @@
 
 import io
 
+import keras
 import numpy as np
 import pytest
 import tiny
@@ -19,6 +20,7 @@ from keras_recattend.visualize import colour_of
 
 def predictor_of(config, score=5.0, mask=3.0):
     """A network that finds something at every step, untrained as it is."""
+    keras.utils.set_random_seed(0)
     model = RecurrentAttention(config)
     model.scoring.bias.assign([score])
     if config.segmentation.output == "logits":

@@ -52,7 +52,7 @@ def validation(batch_size):
     return tf.data.Dataset.from_tensor_slices(whole).batch(batch_size)
 
 
-def run(folder, monkeypatch, steps=3, validation=validation, **options):
+def run(folder, monkeypatch, steps=3, validation=validation, paste=0, **options):
     """Train two stages; return (model, whether each stage's batches had maps)."""
     seen = {}
     call = Objective.__call__
@@ -63,7 +63,7 @@ def run(folder, monkeypatch, steps=3, validation=validation, **options):
 
     monkeypatch.setattr(Objective, "__call__", spying)
     stage = {"steps": steps, "steps_per_epoch": steps}
-    config = tiny.preprocessed(stage, NAMES)
+    config = tiny.preprocessed(stage, NAMES, augmentation={"paste": paste})
     folder = RunFolder(folder)
     folder.create(config)
     seed_everything(0)
@@ -120,6 +120,12 @@ def test_few_steps_are_not_worth_keeping_the_maps(tmp_path, monkeypatch, known):
     """One step of two images, of three: each is seen less than once."""
     _, _, seen = run(tmp_path / "few", monkeypatch, max_steps=1, unchanged=known)
     assert seen["box"] == {False}
+
+
+def test_maps_of_images_do_not_fit_collages_of_them(tmp_path, monkeypatch, known):
+    """The steps for which they are kept otherwise."""
+    _, _, seen = run(tmp_path / "run", monkeypatch, paste=1, unchanged=known)
+    assert seen == {"preprocess": {False}, "box": {False}}
 
 
 def test_maps_that_would_take_too_long_are_not_kept(tmp_path, monkeypatch, known):

@@ -4,7 +4,9 @@ import logging
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
+from tiny_models import build, centers_config, heat_config, images
 
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunError, RunFolder
@@ -57,6 +59,22 @@ def test_variables_of_another_shape_stay_fresh():
         np.testing.assert_array_equal(value, (given if same else before)[name])
     assert any("lstm" in name for name in result.fresh)
     assert all("controller" not in name for name in result.fresh)
+
+
+def test_a_center_map_that_the_source_does_not_have_changes_nothing_at_first():
+    first = build(heat_config(), seed=1)
+    marked = build(centers_config(), seed=2)
+    result = transfer_weights(first, marked)
+    assert result.fresh == []
+    seen = tf.constant(images(first.config, 3))
+    expected = first.infer(seen, stop=False)
+    found = marked.infer(seen, stop=False)
+    assert np.std(expected["masks"]) > 1e-3
+    for name in ("masks", "scores", "boxes"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-5)
+    # Another depth is another kernel, with or without the map.
+    deeper = build(centers_config().replace(box_network={"canvas_depth": 7}))
+    assert "controller/canvas_code/kernel" in transfer_weights(first, deeper).fresh
 
 
 def test_start_from_a_run_folder(source, folder, caplog):

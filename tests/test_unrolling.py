@@ -23,16 +23,14 @@ def test_unroll_without_truth_is_inference(tiny):
     Boxes drawn anew included: the heat map's configuration does it once.
     """
     model, image, extra = tiny
-    model.config = model.config.replace(
-        inference={"growth": 0.1, "inhibition": False, "stop": False}
-    )
+    model.config = model.config.replace(inference={"growth": 0.1, "inhibition": False})
     timespan = model.config.timespan
     truth = Truth.of_masks(tf.zeros([3, timespan, *image.shape[1:3]]), (0.2, 4.0))
     off = tf.zeros([3, timespan])
     out = model.unroll(
         model.prepare(image, extra), truth, (off, off), collect=("masks", "scores")
     )
-    expected = model.infer(image, extra)
+    expected = model.infer(image, extra, stop=False)
     np.testing.assert_allclose(out["masks"], expected["masks"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(out["scores"], expected["scores"], rtol=1e-4, atol=1e-5)
 

@@ -15,6 +15,7 @@ from keras_recattend.stages.canvases import (
     paint,
 )
 from keras_recattend.stages.objective import split_seed
+from keras_recattend.unrolling import time_second
 
 __all__ = ["Rollout", "rollout"]
 
@@ -53,86 +54,100 @@ def rollout(model, batch, boxes, show_truth, seed):
     Returns:
         A `Rollout`.
     """
-    labels, (center, size, exists) = batch["labels"], boxes
-    batch_size, slots = tf.shape(labels)[0], exists.shape[1]
-    steps = tf.cast(tf.reduce_max(tf.reduce_sum(exists, axis=-1)), tf.int32) + 1
-    prepared = model.prepare(batch["image"], batch.get("extra"))
-    settings = model.config.inference
-    settings = dataclasses.replace(
-        settings, refinements=min(settings.refinements, REFINEMENTS)
-    )
-    network = model.config.box_network
-    pixels = object_pixels(labels, slots)
-
-    def found_before(state):
-        if network.center_map:
-            return state["found"]
-        return covered_objects(state["canvas"][:, tf.newaxis], pixels)[:, 0]
-
-    def fitting(mask, left):
-        """The object left that a mask fits, one-hot [B, T]; none where none does."""
-        iou = overlaps(mask, pixels) * left
-        fits = tf.cast(tf.reduce_max(iou, axis=-1, keepdims=True) > FOUND, tf.float32)
-        return fits * tf.one_hot(tf.argmax(iou, axis=-1), slots)
+    steps = _Steps(model, batch, boxes, show_truth, seed)
+    start = steps.start()
+    most = tf.reduce_max(tf.reduce_sum(steps.exists, axis=-1))
+    count = tf.cast(most, tf.int32) + 1
+    arrays = {
+        name: tf.TensorArray(tf.float32, count)
+        for name in dict.fromkeys([*start, "found"])
+    }
 
     def body(t, state, arrays):
-        canvas, centers = state["canvas"], state.get("centers")
-        found = found_before(state)
-        values = {"canvas": canvas, "found": found}
-        if centers is not None:
-            values["centers"] = centers
-        arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
-        look = {} if centers is None else {"centers": centers}
-        _, segment, _ = model.find(prepared, canvas, step=t, inference=settings, **look)
-        left = exists - found
-        stuck = _is_stuck(canvas, segment, network.whole_image)
-        if centers is not None:
-            # Found at last what lies under another mask: nothing new on the canvas.
-            hit = fitting(segment.mask, left)
-            stuck &= tf.reduce_max(hit, axis=-1) < 1.0
-        seeds = split_seed(seed + tf.stack([0, t]), 2)
-        replace = stuck | (replicas.uniform([batch_size], seeds[0]) < show_truth)
-        chance = replicas.uniform(tf.shape(left), seeds[1], 0.1, 1.0)
-        drawn = tf.one_hot(tf.argmax(chance * left, axis=-1), slots) * left
-        true_mask = paint(labels, drawn[:, tf.newaxis])
-        written = tf.where(replace[:, tf.newaxis, tf.newaxis], true_mask, segment.mask)
-        state = {"canvas": model.canvas(canvas, written)}
-        if centers is not None:
-            replace = replace[:, tf.newaxis]
-            true_centers = covered_centers(
-                model.box_head, center, size, drawn[:, tf.newaxis]
-            )
-            state["centers"] = tf.where(
-                replace,
-                tf.maximum(centers, true_centers),
-                model.mark(centers, segment),
-            )
-            state["found"] = found + tf.where(replace, drawn, hit)
-        return t + 1, state, arrays
+        before = steps.before(state)
+        arrays = {name: a.write(t, before[name]) for name, a in arrays.items()}
+        return t + 1, steps.after(t, before), arrays
 
-    start = {"canvas": model.canvas.blank(batch_size, labels.shape[1:])}
-    names = ["canvas", "found"]
-    if network.center_map:
-        start |= {
-            "centers": model.no_centers(batch_size),
-            "found": tf.zeros_like(exists),
-        }
-        names.append("centers")
-    arrays = {name: tf.TensorArray(tf.float32, steps) for name in names}
     _, _, arrays = tf.while_loop(
-        lambda t, *_: t < steps, body, (tf.constant(0), start, arrays)
+        lambda t, *_: t < count, body, (tf.constant(0), start, arrays)
     )
+    stacked = {
+        name: tf.stop_gradient(time_second(a.stack())) for name, a in arrays.items()
+    }
+    return Rollout(stacked["canvas"], stacked["found"], stacked.get("centers"))
 
-    def of_images(name):
-        stacked = arrays[name].stack()
-        order = [1, 0, *range(2, stacked.shape.rank)]
-        return tf.stop_gradient(tf.transpose(stacked, order))
 
-    return Rollout(
-        of_images("canvas"),
-        of_images("found"),
-        of_images("centers") if network.center_map else None,
-    )
+class _Steps:
+    """What there is before a step, and after it, of one batch; see `rollout`."""
+
+    def __init__(self, model, batch, boxes, show_truth, seed):
+        self.model = model
+        self.labels = batch["labels"]
+        self.center, self.size, self.exists = boxes
+        self.pixels = object_pixels(self.labels, self.exists.shape[1])
+        self.prepared = model.prepare(batch["image"], batch.get("extra"))
+        settings = model.config.inference
+        self.settings = dataclasses.replace(
+            settings, refinements=min(settings.refinements, REFINEMENTS)
+        )
+        self.center_map = model.config.box_network.center_map
+        self.show_truth = show_truth
+        self.seed = seed
+
+    def start(self):
+        """The loop's state before the first step."""
+        batch_size = tf.shape(self.labels)[0]
+        state = {"canvas": self.model.canvas.blank(batch_size, self.labels.shape[1:])}
+        if self.center_map:
+            state["centers"] = self.model.no_centers(batch_size)
+            state["found"] = tf.zeros_like(self.exists)
+        return state
+
+    def before(self, state):
+        """The state, and what counts as found in it."""
+        if self.center_map:
+            return state
+        canvas = state["canvas"][:, tf.newaxis]
+        return state | {"found": covered_objects(canvas, self.pixels)[:, 0]}
+
+    def after(self, t, before):
+        """The loop's state after step t."""
+        model, canvas = self.model, before["canvas"]
+        look = {"centers": before["centers"]} if self.center_map else {}
+        _, segment, _ = model.find(
+            self.prepared, canvas, step=t, inference=self.settings, **look
+        )
+        left = self.exists - before["found"]
+        stuck = _is_stuck(canvas, segment, model.config.box_network.whole_image)
+        if self.center_map:
+            # Found at last what lies under another mask: nothing new on the canvas.
+            hit = self._fitting(segment.mask, left)
+            stuck &= tf.reduce_max(hit, axis=-1) < 1.0
+        replace, drawn = self._shown_instead(t, stuck, left)
+        true_mask = paint(self.labels, drawn)
+        written = tf.where(replace[..., tf.newaxis], true_mask, segment.mask)
+        state = {"canvas": model.canvas(canvas, written)}
+        if self.center_map:
+            centers = before["centers"]
+            blobs = covered_centers(model.box_head, self.center, self.size, drawn)
+            own = model.mark(centers, segment)
+            state["centers"] = tf.where(replace, tf.maximum(centers, blobs), own)
+            state["found"] = before["found"] + tf.where(replace, drawn[:, 0], hit)
+        return state
+
+    def _fitting(self, mask, left):
+        """The object left that a mask fits, one-hot [B, T]; none where none does."""
+        iou = overlaps(mask, self.pixels) * left
+        fits = tf.cast(tf.reduce_max(iou, axis=-1, keepdims=True) > FOUND, tf.float32)
+        return fits * tf.one_hot(tf.argmax(iou, axis=-1), iou.shape[1])
+
+    def _shown_instead(self, t, stuck, left):
+        """Whether the truth replaces the segment, bool [B, 1], and which, [B, 1, T]."""
+        seeds = split_seed(self.seed + tf.stack([0, t]), 2)
+        draw = replicas.uniform(tf.shape(stuck), seeds[0])
+        chance = replicas.uniform(tf.shape(left), seeds[1], 0.1, 1.0) * left
+        drawn = tf.one_hot(tf.argmax(chance, axis=-1), left.shape[1]) * left
+        return (stuck | (draw < self.show_truth))[:, tf.newaxis], drawn[:, tf.newaxis]
 
 
 def _is_stuck(canvas, segment, whole_image):

@@ -172,3 +172,8 @@ def test_the_stream_pastes_and_counts(tiny_records):
         np.testing.assert_array_equal(b["classes"][0] > 0, np.arange(5) < count)
         changed += not same(a, b)
     assert changed > 10
+
+
+def test_no_place_of_a_collage_in_one_image(tiny_records):
+    with pytest.raises(ValueError, match=r"with_places does not go with .*paste=3"):
+        batches(tiny_records, with_places=True)

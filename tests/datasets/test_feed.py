@@ -8,7 +8,7 @@ from tiny_plants import blocks, picture
 
 from datasets.feed import Feed
 from keras_recattend import presets
-from keras_recattend.config import Augmentation
+from keras_recattend.config import Augmentation, Preprocessor
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +78,22 @@ def test_both_splits_for_the_maps(feed):
     assert (train.count, val.count) == (5, 2)
     (batch,) = train.batches(8).as_numpy_iterator()
     assert which(batch) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("most", [0, 3])
+def test_a_collage_has_no_place_in_an_image(tiny_records, split, config, most):
+    config = config.replace(
+        preprocessor=Preprocessor(
+            depths=(4,),
+            pools=(1,),
+            transposed_depths=(9,),
+            transposed_factors=(1,),
+            skips=(),
+        ),
+        augmentation={"paste": most},
+    )
+    feed = Feed(tiny_records, split, config)
+    batch = next(feed.stream(2, 0, 3).as_numpy_iterator())
+    assert ("index" in batch) == ("matrix" in batch) == (most == 0)
+    (batch,) = feed.validation(8).as_numpy_iterator()
+    assert batch["index"].tolist() == [0, 1]

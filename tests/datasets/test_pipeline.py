@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -96,6 +97,19 @@ def test_a_resumed_stream_goes_on(tiny_records, start, cache):
     rest = take(stream(tiny_records, start=start, cache=cache), 6)
     for left, right in zip(whole[start:], rest, strict=True):
         same(left, right)
+
+
+@pytest.mark.parametrize("paste", [0, 2])
+def test_devices_read_their_rows_of_the_whole_batches(tiny_records, paste):
+    """Three devices of two samples each, the last two of them on this machine."""
+    augmentation = dataclasses.replace(STRONG, paste=paste)
+    options = {"augmentation": augmentation, "batch_size": 6, "start": 12}
+    whole = take(stream(tiny_records, **options), 3)
+    parts = take(stream(tiny_records, **options, share=(3, 1, 2)), 6)
+    for number, part in enumerate(parts):
+        first = 2 + 2 * (number % 2)
+        rows = {k: whole[number // 2][k][first : first + 2] for k in KEYS}
+        same(part, rows)
 
 
 def test_batches_do_not_end_with_a_pass(tiny_records):
@@ -233,6 +247,8 @@ def test_images_without_objects(tiny_records):
         ({"batch_size": 0}, ValueError, "batch_size=0"),
         ({"start": -1}, ValueError, "start=-1"),
         ({"augmentation": Augmentation(transpose=True)}, ValueError, "square"),
+        ({"augmentation": Augmentation(paste=-1)}, ValueError, "paste"),
+        ({"batch_size": 4, "share": (3, 0, 1)}, ValueError, "batch_size=4.*3 devices"),
     ],
 )
 def test_bad_settings(tiny_records, options, error, message):
