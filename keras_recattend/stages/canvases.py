@@ -11,13 +11,13 @@ from keras_recattend.sampling import noisy
 from keras_recattend.stages.objective import split_seed
 
 __all__ = [
+    "claims",
     "covered_centers",
     "covered_objects",
     "distort",
     "draw_covered",
     "noisy_centers",
     "object_pixels",
-    "overlaps",
     "paint",
 ]
 
@@ -148,8 +148,11 @@ def covered_objects(canvases, pixels):
     return tf.cast((area > 0) & (drawn >= 0.5 * area), tf.float32)
 
 
-def overlaps(masks, pixels):
-    """Return the IoU of masks above 1/2 with all objects, float32 [B, T].
+def claims(masks, pixels):
+    """Return the share of its object that each mask above 1/2 has, float32 [B, T].
+
+    A mask has one object, that of which it has the most pixels: what it spills over
+    others is not theirs. 0 for all other objects.
 
     Args:
         masks: [B, H, W]. pixels: see `object_pixels`.
@@ -157,5 +160,5 @@ def overlaps(masks, pixels):
     on = tf.cast(masks[:, ::2, ::2] > 0.5, tf.float32)
     on = tf.reshape(on, [tf.shape(masks)[0], 1, -1])
     shared = tf.matmul(on, pixels)[:, 0]
-    either = tf.reduce_sum(on, axis=-1) + tf.reduce_sum(pixels, axis=1) - shared
-    return shared / tf.maximum(either, 1.0)
+    share = shared / tf.maximum(tf.reduce_sum(pixels, axis=1), 1.0)
+    return share * tf.one_hot(tf.argmax(shared, axis=-1), shared.shape[1])

@@ -8,10 +8,10 @@ import tensorflow as tf
 from keras_recattend import replicas
 from keras_recattend.inference import LEAST_NEW_SHARE
 from keras_recattend.stages.canvases import (
+    claims,
     covered_centers,
     covered_objects,
     object_pixels,
-    overlaps,
     paint,
 )
 from keras_recattend.stages.objective import split_seed
@@ -21,7 +21,7 @@ __all__ = ["Rollout", "rollout"]
 
 # Most times that a rollout draws a box anew: most of the gain for little of the time.
 REFINEMENTS = 1
-# A mask that overlaps an object more than this has found it.
+# An object is found when masks that were meant for it have this share of it.
 FOUND = 0.5
 
 
@@ -31,8 +31,9 @@ class Rollout(typing.NamedTuple):
     Attributes:
         canvases: float32 [B, S, H, W].
         found: float32 [B, S, T], which true objects count as found. With a centre map,
-            those that a mask fits, wherever other masks lie; without, those with half
-            their pixels on the canvas, since that is all the model can see.
+            those with half their pixels in masks that were meant for them; without,
+            those with half their pixels on the canvas, since that is all the model can
+            see.
         centers: float32 [B, S, P], or None without a centre map.
     """
 
@@ -58,10 +59,8 @@ def rollout(model, batch, boxes, show_truth, seed):
     start = steps.start()
     most = tf.reduce_max(tf.reduce_sum(steps.exists, axis=-1))
     count = tf.cast(most, tf.int32) + 1
-    arrays = {
-        name: tf.TensorArray(tf.float32, count)
-        for name in dict.fromkeys([*start, "found"])
-    }
+    names = ["canvas", "found", *(["centers"] if "centers" in start else [])]
+    arrays = {name: tf.TensorArray(tf.float32, count) for name in names}
 
     def body(t, state, arrays):
         before = steps.before(state)
@@ -100,15 +99,18 @@ class _Steps:
         state = {"canvas": self.model.canvas.blank(batch_size, self.labels.shape[1:])}
         if self.center_map:
             state["centers"] = self.model.no_centers(batch_size)
-            state["found"] = tf.zeros_like(self.exists)
+            state["claimed"] = tf.zeros_like(self.exists)
         return state
 
     def before(self, state):
         """The state, and what counts as found in it."""
         if self.center_map:
-            return state
+            return state | {"found": self._found(state["claimed"])}
         canvas = state["canvas"][:, tf.newaxis]
         return state | {"found": covered_objects(canvas, self.pixels)[:, 0]}
+
+    def _found(self, claimed):
+        return self.exists * tf.cast(claimed > FOUND, tf.float32)
 
     def after(self, t, before):
         """The loop's state after step t."""
@@ -121,8 +123,8 @@ class _Steps:
         stuck = _is_stuck(canvas, segment, model.config.box_network.whole_image)
         if self.center_map:
             # Found at last what lies under another mask: nothing new on the canvas.
-            hit = self._fitting(segment.mask, left)
-            stuck &= tf.reduce_max(hit, axis=-1) < 1.0
+            claimed = before["claimed"] + claims(segment.mask, self.pixels)
+            stuck &= tf.reduce_max(left * self._found(claimed), axis=-1) < 1.0
         replace, drawn = self._shown_instead(t, stuck, left)
         true_mask = paint(self.labels, drawn)
         written = tf.where(replace[..., tf.newaxis], true_mask, segment.mask)
@@ -132,14 +134,10 @@ class _Steps:
             blobs = covered_centers(model.box_head, self.center, self.size, drawn)
             own = model.mark(centers, segment)
             state["centers"] = tf.where(replace, tf.maximum(centers, blobs), own)
-            state["found"] = before["found"] + tf.where(replace, drawn[:, 0], hit)
+            state["claimed"] = tf.where(
+                replace, before["claimed"] + drawn[:, 0], claimed
+            )
         return state
-
-    def _fitting(self, mask, left):
-        """The object left that a mask fits, one-hot [B, T]; none where none does."""
-        iou = overlaps(mask, self.pixels) * left
-        fits = tf.cast(tf.reduce_max(iou, axis=-1, keepdims=True) > FOUND, tf.float32)
-        return fits * tf.one_hot(tf.argmax(iou, axis=-1), iou.shape[1])
 
     def _shown_instead(self, t, stuck, left):
         """Whether the truth replaces the segment, bool [B, 1], and which, [B, 1, T]."""

@@ -7,13 +7,13 @@ import tensorflow as tf
 from keras_recattend.stages import canvases as module
 from keras_recattend.stages.canvases import (
     CENTER_NOISE,
+    claims,
     covered_centers,
     covered_objects,
     distort,
     draw_covered,
     noisy_centers,
     object_pixels,
-    overlaps,
     paint,
 )
 
@@ -231,15 +231,28 @@ def test_noisy_centers_are_off_by_a_share_of_the_object():
     np.testing.assert_allclose(moved.numpy().mean(axis=(0, 1)), 0.0, atol=0.5)
 
 
-def test_overlaps_equal_a_loop_over_every_other_pixel():
+def test_claims_equal_a_loop_over_every_other_pixel():
     labels = random_labels(4, most=3)
     random = np.random.default_rng(7)
     masks = random.uniform(size=labels.shape).astype(np.float32)
     masks[0][labels[0] == 2] = 0.9
-    iou = overlaps(tf.constant(masks), object_pixels(tf.constant(labels), 4)).numpy()
+    claimed = claims(tf.constant(masks), object_pixels(tf.constant(labels), 4)).numpy()
     for b in range(len(labels)):
         on = masks[b, ::2, ::2] > 0.5
-        for t in range(4):
-            true = labels[b, ::2, ::2] == t + 1
-            expected = (on & true).sum() / max((on | true).sum(), 1)
-            assert iou[b, t] == pytest.approx(expected, abs=1e-6)
+        small = labels[b, ::2, ::2]
+        shared = [(on & (small == t + 1)).sum() for t in range(4)]
+        expected = np.zeros(4)
+        most = int(np.argmax(shared))
+        expected[most] = shared[most] / (small == most + 1).sum()
+        np.testing.assert_allclose(claimed[b], expected, atol=1e-6)
+    # Every pixel of object 2, and what the noise leaves of the others.
+    assert claimed[0, 1] == 1.0
+
+
+def test_a_mask_of_background_claims_nothing():
+    labels = np.zeros((1, 6, 6), np.int32)
+    labels[0, :2, :2] = 1
+    mask = np.zeros((1, 6, 6), np.float32)
+    mask[0, 4:, 4:] = 1.0
+    claimed = claims(tf.constant(mask), object_pixels(tf.constant(labels), 2))
+    assert not claimed.numpy().any()
