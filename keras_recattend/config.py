@@ -290,6 +290,9 @@ class Stage:
         jitter: (center, log size) noise on true boxes, as share of the size.
         canvas_distortion: deviation of smooth shifts of the outlines on true canvases,
             as share of the image's sides (segmentation stage; 0 = none).
+        spill: share of the objects left to find that are painted onto true canvases all
+            the same, unmarked, as if a neighbour's mask had spilled over them; only
+            where a centre map can tell (stages box, segmentation and own canvases).
         freeze_normalization: use the moving statistics in training, too.
     """
 
@@ -316,6 +319,7 @@ class Stage:
     box_noise: tuple[float, float] = (0.0, 0.0)
     jitter: tuple[float, float] = (0.1, 0.2)
     canvas_distortion: float = 0.0
+    spill: float = 0.0
     freeze_normalization: bool = False
 
 

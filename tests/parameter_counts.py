@@ -280,7 +280,6 @@ COUNTS = {
             cnn=[16, 16, 32, 32, 64, 64, 64],
             joint_context=[[64, 64]],
             block=4,
-            center_map=True,
         ),
         NONE,
     ),

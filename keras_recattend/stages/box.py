@@ -10,6 +10,7 @@ from keras_recattend.stages.canvases import (
     draw_covered,
     noisy_centers,
     paint,
+    spilled,
 )
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.truth import Truth
@@ -38,11 +39,12 @@ class BoxStage(Objective):
         return box_variables(model)
 
     def evaluate(self, model, batch, step, seed, training):
-        seeds = split_seed(seed, 3)
+        seeds = split_seed(seed, 4)
         labels = batch["labels"]
         center, size, exists = self.true_boxes(labels)
         covered = draw_covered(exists, self.stage.canvases, seeds[0])
-        canvases = paint(labels, covered, noise_seed=seeds[1])
+        painted = spilled(covered, exists, self.stage.spill, seeds[3])
+        canvases = paint(labels, painted, noise_seed=seeds[1])
         uncovered = exists[:, tf.newaxis] - covered
         prepared = model.prepare(batch["image"], batch.get("extra"), training=training)
         prepared = prepared._replace(pools=self.config.box_network.box_stage_pools)

@@ -19,6 +19,7 @@ __all__ = [
     "noisy_centers",
     "object_pixels",
     "paint",
+    "spilled",
 ]
 
 # Shares of canvases with every object on them, and with one to three left: the end of
@@ -29,7 +30,7 @@ SHARE_NEARLY_FULL = 0.20
 SHARE_LARGE_FIRST = 0.5
 LARGE_FIRST_STRENGTH = 1.0
 # A model's own centres are off by this share of the object.
-CENTER_NOISE = 0.05
+CENTER_NOISE = 0.1
 # Distortion is drawn at so many places along each side, smooth in between.
 DISTORTION_KNOTS = 24
 
@@ -96,6 +97,19 @@ def covered_centers(head, center, size, covered):
     """
     blobs = head.blobs(center, size)[:, tf.newaxis] * covered[..., tf.newaxis]
     return tf.reshape(tf.reduce_max(blobs, axis=2), [-1, blobs.shape[-1]])
+
+
+def spilled(covered, exists, share, seed):
+    """Return what is painted of the covered objects and some of the others, [B, K, T].
+
+    Args:
+        covered: [B, K, T]. exists: [B, T].
+        share: of the objects that are not covered.
+        seed: int32 [2].
+    """
+    draw = replicas.uniform(tf.shape(covered), seed)
+    spilled_on = tf.cast(draw < share, tf.float32) * exists[:, tf.newaxis]
+    return tf.maximum(covered, spilled_on)
 
 
 def distort(labels, amount, seed):

@@ -14,6 +14,7 @@ from keras_recattend.stages.canvases import (
     draw_covered,
     noisy_centers,
     paint,
+    spilled,
 )
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.stages.rollout import rollout
@@ -35,7 +36,7 @@ class OwnCanvasesStage(Objective):
     measures = (*looking.MEASURES, "patch_iou")
 
     def evaluate(self, model, batch, step, seed, training):
-        seeds = split_seed(seed, 6)
+        seeds = split_seed(seed, 7)
         center, size, exists = self.true_boxes(batch["labels"])
         canvases, uncovered, centers = self._canvases(
             model, batch, (center, size, exists), seeds, training
@@ -82,7 +83,8 @@ class OwnCanvasesStage(Objective):
         labels, (center, size, exists) = batch["labels"], true_boxes
         count, batch_size = self.stage.canvases, tf.shape(labels)[0]
         covered = draw_covered(exists, count, seeds[2])
-        canvases = paint(labels, covered)
+        painted = spilled(covered, exists, self.stage.spill, seeds[6])
+        canvases = paint(labels, painted)
         centers = None
         if self.config.box_network.center_map:
             moved = noisy_centers(center, size, seeds[5]) if training else center

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras_recattend import replicas
 from keras_recattend.layers.gaussian import extract
 from keras_recattend.losses import patch_loss, soft_iou
-from keras_recattend.stages.canvases import distort, draw_covered, paint
+from keras_recattend.stages.canvases import distort, draw_covered, paint, spilled
 from keras_recattend.stages.objective import Objective, split_seed
 
 __all__ = ["SegmentationStage", "jitter_boxes", "segment_patches", "sequence_covered"]
@@ -26,7 +26,7 @@ class SegmentationStage(Objective):
         return model.segmentation.trainable_variables
 
     def evaluate(self, model, batch, step, seed, training):
-        seeds = split_seed(seed, 5)
+        seeds = split_seed(seed, 6)
         labels = batch["labels"]
         centers, sizes, exists = self.true_boxes(labels)
         if self.stage.canvases:
@@ -41,7 +41,8 @@ class SegmentationStage(Objective):
         drawn = labels
         if self.stage.canvas_distortion:
             drawn = distort(labels, self.stage.canvas_distortion, seeds[4])
-        canvases = paint(drawn, covered, noise_seed=seeds[2])
+        painted = spilled(covered, exists, self.stage.spill, seeds[5])
+        canvases = paint(drawn, painted, noise_seed=seeds[2])
 
         def of_target(values):
             chosen = tf.gather(values, index, batch_dims=1)

@@ -108,7 +108,7 @@ class WholeOwnCanvasesStage(OwnCanvasesStage):
     def evaluate(self, model, batch, step, seed, training):
         true_boxes = self.true_boxes(batch["labels"])
         canvases, uncovered, _ = self._canvases(
-            model, batch, true_boxes, split_seed(seed, 6), training
+            model, batch, true_boxes, split_seed(seed, 7), training
         )
         norm = training and not self.stage.freeze_normalization
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)

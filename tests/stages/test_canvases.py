@@ -15,6 +15,7 @@ from keras_recattend.stages.canvases import (
     noisy_centers,
     object_pixels,
     paint,
+    spilled,
 )
 
 SEED = tf.constant([3, 5])
@@ -256,3 +257,21 @@ def test_a_mask_of_background_claims_nothing():
     mask[0, 4:, 4:] = 1.0
     claimed = claims(tf.constant(mask), object_pixels(tf.constant(labels), 2))
     assert not claimed.numpy().any()
+
+
+def test_spilled_objects_are_painted_beside_the_covered_ones():
+    exists = exists_of([3, 1, 0], 4)
+    covered = draw_covered(exists, 2000, SEED)
+    painted = spilled(covered, exists, 0.25, SEED).numpy()
+    covered, exists = covered.numpy(), exists.numpy()[:, np.newaxis]
+    assert set(np.unique(painted)) <= {0.0, 1.0}
+    assert np.all(painted >= covered)
+    assert not (painted * (1 - exists)).any()
+    left = (exists * (1 - covered)) > 0
+    assert painted[left].mean() == pytest.approx(0.25, abs=CLOSE)
+
+
+def test_nothing_spills_where_nothing_should():
+    exists = exists_of([3, 1], 4)
+    covered = draw_covered(exists, 50, SEED)
+    np.testing.assert_array_equal(spilled(covered, exists, 0.0, SEED), covered)
