@@ -25,8 +25,12 @@ with open(sys.argv[2], "w") as file:
     file.write(str(stopped))
 sys.exit(0)
 """
+# Whatever the tests' own process ignores, started under nohup or in the background.
 PARENT = """
-import sys
+import signal, sys
+for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 from keras_recattend.child_process import run_child
 sys.exit(run_child([sys.executable, "-c", sys.argv[1], "began", "saved"]))
 """
