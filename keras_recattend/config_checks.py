@@ -92,6 +92,12 @@ def _check_stage(config, name, stage):
             "in inference. Set freeze_normalization=True, or normalization to "
             "'batch_per_step' or 'group'."
         )
+    if stage.spill and not config.box_network.center_map:
+        raise ConfigError(
+            f"stages.{name}.spill={stage.spill} paints objects that are not marked, "
+            "which box_network.center_map alone can tell from found ones. Set spill to "
+            "0, or center_map to True."
+        )
     if name == "own_canvases" and not stage.canvases:
         raise ConfigError(
             "stages.own_canvases needs canvases of 1 or more an image, got 0."

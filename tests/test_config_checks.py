@@ -101,3 +101,11 @@ def test_settings_of_inference_that_a_model_cannot_carry_out(setting, needed):
     with pytest.raises(ConfigError, match=rf"inference\.{name}.* needs? {needed}"):
         cannot(inference=setting)
     assert getattr(can(inference=setting).inference, name) == setting[name]
+
+
+def test_nothing_is_spilled_without_a_center_map():
+    stages = {"box": Stage(steps=5, spill=0.1)}
+    with pytest.raises(ConfigError, match=r"stages.box.spill=0.1"):
+        heat_config(stages=stages)
+    config = heat_config().replace(box_network={"center_map": True}, stages=stages)
+    assert config.stages["box"].spill == 0.1
