@@ -18,7 +18,7 @@ from datasets.compiled import compiled
 from datasets.warp import lines, look_up
 from keras_recattend.config import Augmentation
 
-__all__ = ["Transform", "apply", "check", "draw", "order_objects"]
+__all__ = ["Transform", "apply", "check", "draw", "object_areas", "order_objects"]
 
 # One uniform number each, always drawn: switching one option on or off leaves what
 # the others draw unchanged. Append only.
@@ -190,10 +190,7 @@ def order_objects(
     if most_objects < 1:
         nothing = tf.zeros([max_instances], tf.int32)
         return tf.zeros_like(labels), tf.constant(0), nothing
-    # Not `tf.math.bincount`: the size of what it gives depends on the labels, and each
-    # image would be compiled anew.
-    ids = tf.reshape(labels, [-1])
-    areas = tf.math.unsorted_segment_sum(tf.ones_like(ids), ids, most_objects + 1)[1:]
+    areas = object_areas(labels, most_objects)
     kept = areas > 0
     if least is not None:
         kept &= tf.cast(areas, tf.float32) >= least
@@ -206,6 +203,16 @@ def order_objects(
     old = tf.pad(order + 1, [[0, room]])[:max_instances]
     old = tf.where(tf.range(max_instances) < count, old, 0)
     return tf.gather(tf.concat([[0], table], 0), labels), count, old
+
+
+def object_areas(labels: tf.Tensor, objects: int) -> tf.Tensor:
+    """Return the pixels of each of so many ids in a label map, int32 [objects].
+
+    Not by `tf.math.bincount`: the size of what it gives depends on the labels, and each
+    image would be compiled anew.
+    """
+    ids = tf.reshape(labels, [-1])
+    return tf.math.unsorted_segment_sum(tf.ones_like(ids), ids, objects + 1)[1:]
 
 
 def _warps(augmentation):

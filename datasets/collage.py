@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from datasets.augmentation import object_areas
 from datasets.compiled import compiled
 
 __all__ = ["Layer", "paste"]
@@ -90,9 +91,7 @@ def _pasted(layer, other, most, max_instances, numbers):
 
 def _areas(labels, objects):
     """Pixels of each of so many ids in a label map; float32 [N]."""
-    # Not `tf.math.bincount`, see `augmentation.order_objects`.
-    ids = tf.reshape(labels, [-1])
-    return tf.math.unsorted_segment_sum(tf.ones(tf.size(ids)), ids, objects + 1)[1:]
+    return tf.cast(object_areas(labels, objects), tf.float32)
 
 
 def _shown(layer):

@@ -8,7 +8,6 @@ from keras_recattend.stages import looking
 from keras_recattend.stages.canvases import (
     covered_centers,
     draw_covered,
-    noisy_centers,
     paint,
     spilled,
 )
@@ -50,8 +49,8 @@ class BoxStage(Objective):
         prepared = prepared._replace(pools=self.config.box_network.box_stage_pools)
         centers = None
         if self.config.box_network.center_map:
-            moved = noisy_centers(center, size, seeds[2]) if training else center
-            centers = covered_centers(model.box_head, moved, size, covered)
+            noise = seeds[2] if training else None
+            centers = covered_centers(model.box_head, center, size, covered, noise)
         box = model.look(
             prepared.repeat(self.stage.canvases),
             canvases,

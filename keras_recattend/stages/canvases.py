@@ -89,12 +89,15 @@ def noisy_centers(center, size, seed):
     return center + replicas.normal(tf.shape(center), seed) * CENTER_NOISE * size
 
 
-def covered_centers(head, center, size, covered):
+def covered_centers(head, center, size, covered, noise_seed=None):
     """Return the centre maps that go with canvases, float32 [B K, P].
 
     Args:
         head: the `HeatMapHead`. center, size: [B, T, 2]. covered: [B, K, T].
+        noise_seed: for noise on the centres, or None.
     """
+    if noise_seed is not None:
+        center = noisy_centers(center, size, noise_seed)
     blobs = head.blobs(center, size)[:, tf.newaxis] * covered[..., tf.newaxis]
     return tf.reshape(tf.reduce_max(blobs, axis=2), [-1, blobs.shape[-1]])
 

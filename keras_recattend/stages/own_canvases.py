@@ -12,7 +12,6 @@ from keras_recattend.stages import looking
 from keras_recattend.stages.canvases import (
     covered_centers,
     draw_covered,
-    noisy_centers,
     paint,
     spilled,
 )
@@ -87,8 +86,8 @@ class OwnCanvasesStage(Objective):
         canvases = paint(labels, painted)
         centers = None
         if self.config.box_network.center_map:
-            moved = noisy_centers(center, size, seeds[5]) if training else center
-            centers = covered_centers(model.box_head, moved, size, covered)
+            noise = seeds[5] if training else None
+            centers = covered_centers(model.box_head, center, size, covered, noise)
         if self.stage.true_canvases >= 1.0:
             # Nothing of the model's own is shown: it need not be drawn either.
             return canvases, exists[:, tf.newaxis] - covered, centers
