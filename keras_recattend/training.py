@@ -20,8 +20,8 @@ from keras_recattend.history_columns import history_columns
 from keras_recattend.kept_maps import KeptMaps
 from keras_recattend.losses_here import LossesHere
 from keras_recattend.memory import check_memory
-from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunError, RunFolder
+from keras_recattend.scoring_predictor import ScoringPredictor
 from keras_recattend.training_pictures import TrainingPictures
 from keras_recattend.workers import Workers
 
@@ -129,7 +129,7 @@ class Training:
 
     def __post_init__(self):
         # One for all stages: its graph is traced once.
-        self._predictor = Predictor(self.model)
+        self._predictor = ScoringPredictor(self.model)
         self._pictures = TrainingPictures(self.model, self.examples, self.panels)
         self._maps = KeptMaps(
             self.model, self.folder, self.unchanged, self.workers, self.bar
