@@ -33,7 +33,7 @@ class Case:
     batch: int = 4
     objects: int = 10
     onednn: bool = True
-    recompute: bool = False
+    recompute: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,7 +48,7 @@ def config_of(case):
     if case.timespan is not None:
         changes["max_instances"] = case.timespan - 1
     if case.recompute:
-        changes["box_network"] = {"recompute": True}
+        changes["box_network"] = {"recompute": case.recompute}
     return config.replace(**changes)
 
 

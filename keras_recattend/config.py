@@ -148,8 +148,9 @@ class BoxNetwork:
             attention, a mean of places).
         whole_image: no boxes: every patch is the whole image, and controller and
             glimpses remain for the score's state (the ablation `no_box_net`).
-        recompute: run the controller's convolutions again in the backward pass instead
-            of keeping what they gave at every step: less memory, more time. Not with
+        recompute: the controller's first so many convolutions run again in the backward
+            pass, instead of keeping what they gave at every step: less memory, more
+            time. The first ones keep most: of the paper's eight, 2 keep half. Not with
             `late_canvas`, whose steps keep little.
         variance: "size" (variance from the box size, CVPPP) or "predicted".
         patch_gamma, mask_gamma: log gamma as fixed number, or None = predicted.
@@ -174,7 +175,7 @@ class BoxNetwork:
     attention_block: int = 1
     sharpness: float = 1.0
     whole_image: bool = False
-    recompute: bool = False
+    recompute: int = 0
     variance: str = "size"
     patch_gamma: float | None = 0.0
     mask_gamma: float | None = 2.0

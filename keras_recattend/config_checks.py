@@ -50,11 +50,18 @@ def check_config(config, stages):
 
 def _check_recompute(config):
     network = config.box_network
+    count = len(network.depths)
+    # True would be the first alone.
+    if network.recompute is True or not 0 <= network.recompute <= count:
+        raise ConfigError(
+            "box_network.recompute is how many of the controller's convolutions run "
+            f"again, from 0 to all {count}, got {network.recompute}."
+        )
     if network.recompute and (network.late_canvas or config.normalization == "group"):
         raise ConfigError(
             "box_network.recompute needs late_canvas=False and no group normalisation, "
             f"got late_canvas={network.late_canvas} and normalization="
-            f"{config.normalization!r}. Set recompute to False."
+            f"{config.normalization!r}. Set recompute to 0."
         )
 
 

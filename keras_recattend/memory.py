@@ -24,13 +24,13 @@ def stage_bytes(config, name):
     pixels = stage.batch_size * height * width * FLOAT_BYTES
     if name == "preprocess":
         return int(pixels * _preprocessor_floats(config.preprocessor))
-    layers, shrink = 0.0, network.space_to_depth**2
+    layers, kept, shrink = 0.0, 0.0, network.space_to_depth**2
     pools = (name == "box" and network.box_stage_pools) or network.pools
-    for depth, pool in zip(network.depths, pools, strict=True):
-        layers += depth / shrink
+    for i, (depth, pool) in enumerate(zip(network.depths, pools, strict=True)):
+        layers += KEPT_PER_LAYER * depth / shrink
+        if i >= network.recompute:
+            kept += depth / shrink
         shrink *= pool**2
-    layers *= KEPT_PER_LAYER
-    kept = 0.0 if network.recompute else layers / KEPT_PER_LAYER
     steps = kept + OTHER_FLOATS
     if network.late_canvas:
         # The trunk is kept once an image, not once a step.

@@ -65,7 +65,14 @@ def test_a_stage_needs_something_to_do(option):
 def test_recompute_where_nothing_can_be_recomputed_is_refused(changes):
     base = heat_config() if changes else paper_config(normalization="group")
     with pytest.raises(ConfigError, match="recompute"):
-        base.replace(box_network={"recompute": True})
+        base.replace(box_network={"recompute": 1})
+
+
+@pytest.mark.parametrize("count", [True, -1, 3])
+def test_no_more_is_recomputed_than_there_is(count):
+    assert paper_config().replace(box_network={"recompute": 2}) is not None
+    with pytest.raises(ConfigError, match=r"recompute is how many .* 0 to all 2"):
+        paper_config().replace(box_network={"recompute": count})
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Controller(keras.layers.Layer):
         normalization,
         steps,
         initializer,
-        recompute=False,
+        recompute=0,
         **kwargs,
     ):
         super().__init__(**kwargs)

@@ -25,9 +25,9 @@ class ConvolutionStack(keras.layers.Layer):
         pools: max-pooling factor after each (1 = none).
         normalization, steps: see `Normalization`.
         initializer: "he" or "small".
-        recompute: keep the stack's input alone for the backward pass, and run the
-            convolutions again there: a third more time, next to no memory. Not for
-            group normalisation.
+        recompute: the first so many convolutions keep nothing for the backward pass,
+            and run again there. The first ones' maps are the largest. Not for group
+            normalisation.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class ConvolutionStack(keras.layers.Layer):
         normalization="batch",
         steps=1,
         initializer="he",
-        recompute=False,
+        recompute=0,
         **kwargs,
     ):
         super().__init__(**kwargs)

@@ -2,10 +2,10 @@
 
 Of convolution, normalisation, ReLU and max pooling, TensorFlow's own gradient keeps
 each one's result for every step of the instance loop, and finds the greatest pixel of
-every pool again by a slow kernel. Here a layer keeps what its convolution gave (or,
-with `recompute`, nothing); the rest is computed again in the backward pass, where
-pooling and its gradient meet in one graph and take oneDNN's fast kernels. The numbers
-are those of the ordinary gradient, but for rounding.
+every pool again by a slow kernel. Here a layer keeps what its convolution gave (the
+first `recompute` layers nothing); the rest is computed again in the backward pass,
+where pooling and its gradient meet in one graph and take oneDNN's fast kernels. The
+numbers are those of the ordinary gradient, but for rounding.
 """
 
 import typing
@@ -38,7 +38,7 @@ class LayerWeights(typing.NamedTuple):
     variance: tf.Tensor
 
 
-def lean_stack(x, layers, pools, training, added=None, every=True, recompute=False):
+def lean_stack(x, layers, pools, training, added=None, every=True, recompute=0):
     """Run `relu(norm(conv(x)))` and max pooling, layer by layer.
 
     Args:
@@ -48,7 +48,8 @@ def lean_stack(x, layers, pools, training, added=None, every=True, recompute=Fal
         training: normalise by the batch's statistics instead of the moving ones.
         added: [B, H, W, D] added to the first convolution's result, or None.
         every: return all layers' maps; False = the last alone.
-        recompute: keep the stack's input alone for the backward pass.
+        recompute: the first so many layers keep nothing for the backward pass but the
+            stack's input; their convolutions run again there.
 
     Returns:
         (maps, statistics): lists; the maps after pooling, and in training the batch's
@@ -103,8 +104,8 @@ class _Stack:
             convolved.append(c)
             statistics.append(own)
             saved.append(kept)
-        if self.recompute:
-            convolved = None
+        # The first layers' are the largest.
+        convolved[: self.recompute] = [None] * self.recompute
         shown = maps if self.every else maps[-1:]
         outputs = list(shown)
         if self.training:
@@ -125,7 +126,7 @@ class _Stack:
         return result.y, (result.mean, result.variance), result.reserved
 
     def _again(self, x, added, layers, statistics, after):
-        """Compute the convolutions' results again, when the gradient has come."""
+        """Compute the convolutions' results again, once the gradient `after` came."""
         with tf.control_dependencies([after]):
             source = tf.identity(x)
         convolved = []
@@ -138,7 +139,9 @@ class _Stack:
 
     def _gradient(self, tensors, convolved, statistics, saved, upstream):
         x, added, layers = self._unpack(tensors)
-        if convolved is None:
+        # The gradient of a graph may be asked for more than once.
+        convolved = list(convolved)
+        if self.recompute == len(layers):
             convolved = self._again(x, added, layers, statistics, upstream[-1])
         d, found = None, []
         # y and p: a layer's activations before and after pooling.
@@ -154,6 +157,8 @@ class _Stack:
                 d, convolved[i], gamma, self.fixed[i], saved[i]
             )
             if i > 0:
+                if i == self.recompute:
+                    convolved[:i] = self._again(x, added, layers[:i], statistics, d)
                 y, p = self._activations(i - 1, convolved, layers, statistics)
             source = p if i > 0 else x
             own = [_kernel_gradient(source, kernel, d), d_gamma, d_beta]

@@ -12,12 +12,11 @@ from benchmarks.plain import PlainModel, copy_weights, full_size_iou
 from keras_recattend import stages
 
 
-def pair(recompute=False):
+def pair(recompute=0):
     """(our model, the plain one) with the same weights, and a batch."""
     joint = {"optimizer": "adam", "weight_decay": 5e-5, "box_noise": (0.05, 0.1)}
     config = tiny.paper_config(joint | {"mask_offset": -10_000})
-    if recompute:
-        config = config.replace(box_network={"recompute": True})
+    config = config.replace(box_network={"recompute": recompute})
     model = build(config)
     plain = PlainModel(config)
     copy_weights(model, plain)
@@ -33,7 +32,7 @@ def test_outputs():
         np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [0, 1, 2])
 def test_losses_and_gradients(recompute):
     model, plain, batch = pair(recompute)
     objective = stages.objective("joint", model.config)

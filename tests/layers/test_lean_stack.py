@@ -66,7 +66,7 @@ def gradients(run, x, added, layers, weights):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("added", [True, False])
 @pytest.mark.parametrize("every", [True, False])
-@pytest.mark.parametrize("recompute", [True, False])
+@pytest.mark.parametrize("recompute", [0, 1, 2, 3])
 def test_equals_tensorflows_own_gradient(random, training, added, every, recompute):
     x, image_part, layers = tensors(random, added)
     pools = (1, 2, 3)
@@ -86,6 +86,22 @@ def test_equals_tensorflows_own_gradient(random, training, added, every, recompu
     for a, b in zip(tf.nest.flatten(got), tf.nest.flatten(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4)
     assert np.abs(got[2][0]).max() > 0.01
+
+
+@pytest.mark.parametrize("recompute", [0, 1, 2, 3])
+def test_so_many_convolutions_run_twice(random, recompute):
+    x, _, layers = tensors(random, False)
+
+    @tf.function
+    def gradient():
+        def run():
+            return lean_stack(x, layers, (1, 2, 3), True, recompute=recompute)
+
+        return gradients(run, x, None, layers, [1.0, 1.0, 1.0])[2]
+
+    graph = gradient.get_concrete_function().graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    assert kinds.count("Conv2D") == len(DEPTHS) + recompute
 
 
 def test_in_a_loop_each_step_has_its_own_gradient(random):
