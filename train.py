@@ -187,6 +187,7 @@ def main():
         min_area=config.min_object_area,
         **catalog.options_of(vars(options)),
     )
+    rendered = catalog.companions(config)
     if workers.is_chief:
         workers.barrier()
     tell(manifest, config.max_instances)
@@ -216,7 +217,7 @@ def main():
     _LOG.info("%s parameters.", f"{model.count_params():,}")
     if options.init and not options.resume:
         start_from(model, options.init)
-    feed = Feed(manifest, split, config)
+    feed = Feed(manifest, split, config, rendered)
     training = Training(
         model,
         folder,

@@ -83,6 +83,11 @@ def check(augmentation: Augmentation, image_size: tuple[int, int]) -> None:
         raise ValueError(
             f"augmentation.paste must be 0 or more, got {augmentation.paste}."
         )
+    if not 0 <= augmentation.rendered < 1:
+        raise ValueError(
+            "augmentation.rendered is a share of the samples, from 0 to less than 1, "
+            f"got {augmentation.rendered}."
+        )
     if augmentation.pad_crop and _warps(augmentation):
         raise ValueError(
             "augmentation.pad_crop goes with flips and transpose only; set rotation, "

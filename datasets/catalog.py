@@ -16,19 +16,20 @@ from datasets.errors import DataError
 from datasets.folder import find_folder, survey_folder
 from datasets.kitti import find_kitti
 from datasets.labelme import find_labelme, survey_labelme
-from datasets.leaves import rendered_leaves
+from datasets.leaves import COMPANIONS, rendered_leaves
 from datasets.manifest import Manifest
 from datasets.own_coco import absolute, find_own_coco, survey_own_coco
 from datasets.source import Source
 from datasets.survey import Survey
 from datasets.writer import write_records
-from keras_recattend.config import near_names
+from keras_recattend.config import Config, near_names
 
 __all__ = [
     "DATASETS",
     "OPTIONS",
     "Dataset",
     "actual_name",
+    "companions",
     "options_of",
     "prepare",
     "survey",
@@ -191,6 +192,17 @@ def prepare(
     # Where they lie now, for whoever reads the benchmark's own labels.
     now = manifest.source | {"location": source.location}
     return dataclasses.replace(manifest, source=now)
+
+
+def companions(config: Config) -> Manifest | None:
+    """Return the records of the plants that `augmentation.rendered` mixes in, or None.
+
+    They are rendered once, at the network's size, into `records/leaves-...`.
+    """
+    if not config.augmentation.rendered:
+        return None
+    plants = {"train": COMPANIONS, "val": 0, "test": 0, "size": config.image_size}
+    return prepare("leaves", min_area=config.min_object_area, **plants)
 
 
 def _entry(dataset):

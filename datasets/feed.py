@@ -19,15 +19,23 @@ class Feed:
         manifest: of the records.
         split: names of the images that train and validate.
         config: its sizes, augmentation, and whether it has a pre-processing network,
-            whose kept maps are warped with the images; where objects are pasted, none
-            are kept.
+            whose kept maps are warped with the images; where samples are not
+            one image each, none are kept.
+        rendered: records of the plants that `augmentation.rendered` mixes in, or None.
 
     Attributes:
         examples: the validation images at their original size.
     """
 
-    def __init__(self, manifest: Manifest, split: Split, config: Config):
+    def __init__(
+        self,
+        manifest: Manifest,
+        split: Split,
+        config: Config,
+        rendered: Manifest | None = None,
+    ):
         self._manifest = manifest
+        self._rendered = rendered
         self._split = split
         self._augmentation = config.augmentation
         self._sizes = (config.image_size, config.max_instances)
@@ -49,7 +57,8 @@ class Feed:
             seed=seed,
             start=start,
             share=share,
-            with_places=self._with_places and not self._augmentation.paste,
+            with_places=self._with_places and not self._augmentation.leaves_the_image,
+            rendered=self._rendered,
         )
 
     def unchanged(self, name: str, batch_size: int):

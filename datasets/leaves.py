@@ -6,12 +6,15 @@ from datasets.errors import DataError
 from datasets.example import Example
 from datasets.source import Item, Source
 
-__all__ = ["rendered_leaves"]
+__all__ = ["COMPANIONS", "rendered_leaves"]
 
 # Plants of different `seed`s never share a plant's seed below this many plants.
 SEED_STRIDE = 1_000_000
 # Raise it when the same seed comes to give another plant: old records then say so.
 RENDERER = 1
+# Plants that training mixes in: enough that none is learnt by heart, few enough for
+# the memory.
+COMPANIONS = 600
 
 
 def rendered_leaves(

@@ -4,8 +4,10 @@ Sample number i, counted from 0 through the whole training, decides everything a
 itself: which image it is (every pass over the data has a new permutation, made from
 seed and pass) and how it is changed (made from seed and i). A stream that starts at
 sample k is therefore the stream from 0 without its first k samples, bit for bit.
+Where rendered plants are mixed in, the number also says which of the two it is.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -37,12 +39,13 @@ def training_stream(
     cache: bool | None = None,
     with_places: bool = False,
     share: tuple[int, int, int] = WHOLE,
+    rendered: Manifest | None = None,
 ) -> tf.data.Dataset:
     """Give augmented training batches without end.
 
     Args:
         manifest: of the records.
-        ids: labelled images to draw from; every pass shows each once.
+        ids: labelled images to draw from; every pass over them shows each once.
         image_size: (height, width) that images are resized to.
         max_instances: most objects of a sample; the largest are kept.
         augmentation: ranges of the random changes.
@@ -52,12 +55,13 @@ def training_stream(
         cache: keep resized images in memory; None = if they take less than 2 GB.
         with_places: also give "index" int64 [B], the image's place in `ids`, and
             "matrix" float32 [B, 2, 3], from the sample's pixels to the image's: for
-            maps of the image that are kept elsewhere. Not with `augmentation.paste`:
-            nothing is kept of what another image lends.
+            maps of the image that are kept elsewhere. Not where
+            `augmentation.leaves_the_image`: nothing is kept of the others.
         share: (devices, first, count): every batch is divided evenly by so many
             devices, and only the rows of `count` of them are read, from number `first`
             on. What comes are their parts, one device's after the other's, each of
             batch_size / devices samples.
+        rendered: records of the plants for `augmentation.rendered`.
 
     Returns:
         Batches {"image": float32 [B, H, W, 3] in [0, 1], "labels": int32 [B, H, W],
@@ -68,6 +72,39 @@ def training_stream(
         DataError: no ids, unknown or unlabelled ones.
         ValueError: settings that contradict each other.
     """
+    augment.check(augmentation, image_size)
+    _check(augmentation, batch_size, start, share, with_places, rendered)
+    devices = share[0]
+    changes = _Changes(augmentation, image_size, max_instances)
+    numbers = tf.data.Dataset.counter(start, dtype=tf.int64)
+    is_read = partial(_is_read, share, batch_size, start)
+
+    def entries(manifest, ids, numbers, start):
+        """Entries of batches from one set of records, and the order they come in."""
+        samples = Samples(manifest, ids, image_size, cache)
+        order = tf.data.Dataset.zip(numbers, _indices(len(samples), seed, start))
+        order = order.filter(lambda number, index: is_read(number))
+        make = changes.collages if augmentation.paste else changes.alone
+        return make(samples, order, seed), order
+
+    if rendered is None:
+        dataset, order = entries(manifest, ids, numbers, start)
+        if with_places:
+            dataset = _joined(dataset, order.map(partial(changes.place, seed)))
+    else:
+        is_plant = partial(_is_rendered, augmentation.rendered)
+        before = math.floor(start * augmentation.rendered)
+        own = numbers.filter(lambda number: ~is_plant(number))
+        dataset, _ = entries(manifest, ids, own, start - before)
+        plants = numbers.filter(is_plant)
+        plants, _ = entries(rendered, rendered.ids, plants, before)
+        which = numbers.filter(is_read).map(lambda n: tf.cast(is_plant(n), tf.int64))
+        dataset = tf.data.Dataset.choose_from_datasets([dataset, plants], which)
+    return dataset.batch(batch_size // devices, drop_remainder=True).prefetch(AHEAD)
+
+
+def _check(augmentation, batch_size, start, share, with_places, rendered):
+    """Refuse what contradicts itself; see `training_stream`."""
     if batch_size < 1 or start < 0:
         raise ValueError(
             "batch_size must be 1 or more and start 0 or more, got "
@@ -79,22 +116,17 @@ def training_stream(
             f"batch_size={batch_size} cannot be divided by {devices} devices: use a "
             "multiple of their number."
         )
-    augment.check(augmentation, image_size)
-    if with_places and augmentation.paste:
+    if with_places and augmentation.leaves_the_image:
         raise ValueError(
-            f"with_places does not go with augmentation.paste={augmentation.paste}: a "
-            "sample's pixels are those of two images. Set one of them to False or 0."
+            f"with_places does not go with augmentation.paste={augmentation.paste} and "
+            f"augmentation.rendered={augmentation.rendered}: a sample's pixels are not "
+            "those of one image. Set them to 0, or with_places to False."
         )
-    samples = Samples(manifest, ids, image_size, cache)
-    changes = _Changes(augmentation, image_size, max_instances)
-    order = _shared(_order(len(samples), seed, start), share, batch_size, start)
-    if augmentation.paste:
-        dataset = changes.collages(samples, order, seed)
-    else:
-        dataset = changes.alone(samples, order, seed)
-    if with_places:
-        dataset = _joined(dataset, order.map(partial(changes.place, seed)))
-    return dataset.batch(batch_size // devices, drop_remainder=True).prefetch(AHEAD)
+    if (augmentation.rendered > 0) != (rendered is not None):
+        raise ValueError(
+            f"augmentation.rendered={augmentation.rendered} needs records of rendered "
+            f"plants if it is above 0, and none otherwise; got rendered={rendered}."
+        )
 
 
 class _Changes:
@@ -203,8 +235,8 @@ def _entry(layer, max_instances):
     }
 
 
-def _order(total, seed, start):
-    """(sample number, image index), both int64, from sample `start` on, for ever."""
+def _indices(total, seed, start):
+    """Index of the image of sample `start` and those after it, int64, for ever."""
 
     def one_pass(number):
         # Negative, so that no sample's augmentation has the same seed.
@@ -213,25 +245,23 @@ def _order(total, seed, start):
             [total], key, minval=None, maxval=None, dtype=tf.int64, alg="philox"
         )
         order = tf.cast(tf.argsort(values, stable=True), tf.int64)
-        numbers = number * total + tf.range(total, dtype=tf.int64)
-        return tf.data.Dataset.from_tensor_slices((numbers, order))
+        return tf.data.Dataset.from_tensor_slices(order)
 
     passes = tf.data.Dataset.counter(start // total, dtype=tf.int64)
     return passes.flat_map(one_pass).skip(start % total)
 
 
-def _shared(order, share, batch_size, start):
-    """The rows of each batch that are read here, see `training_stream`."""
+def _is_read(share, batch_size, start, number):
+    """Whether a sample is in a row of its batch that is read here; bool []."""
     devices, first, count = share
-    if count == devices:
-        return order
-    part = batch_size // devices
+    device = (number - start) % batch_size // (batch_size // devices)
+    return (device >= first) & (device < first + count)
 
-    def is_read(number, index):
-        device = (number - start) % batch_size // part
-        return (device >= first) & (device < first + count)
 
-    return order.filter(is_read)
+def _is_rendered(share, number):
+    """Whether a sample is a rendered plant: of the first n, floor(n share) are."""
+    number = tf.cast(number, tf.float64)
+    return tf.floor((number + 1) * share) > tf.floor(number * share)
 
 
 def _lenders(order, total, key):

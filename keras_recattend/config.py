@@ -56,6 +56,8 @@ class Augmentation:
             (corrected for the zoom) is still inside the image.
         paste: up to so many objects of another training image are pasted in, in front
             of or behind what is there (0 = none; see `datasets.collage`).
+        rendered: this share of the training samples are rendered rosettes
+            (`datasets.leaves`) in place of images of the data set.
     """
 
     pad_crop: int = 0
@@ -75,6 +77,12 @@ class Augmentation:
     brightness: float = 0.0
     min_visible: float = 0.1
     paste: int = 0
+    rendered: float = 0.0
+
+    @property
+    def leaves_the_image(self) -> bool:
+        """Whether a sample's pixels may be others than those of its own image."""
+        return self.paste > 0 or self.rendered > 0
 
 
 @dataclass(frozen=True)

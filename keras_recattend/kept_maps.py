@@ -37,8 +37,8 @@ class KeptMaps:
     def pay(self, names, minutes=None, max_steps=None):
         """Return whether the stages see a training image more than once, on average.
 
-        Never where `augmentation.paste` puts objects of one image onto another: what
-        the network says of either knows nothing of the collage.
+        Never where a sample is not one image of the data set: what the network says of
+        an image knows nothing of what another lends it.
 
         Args:
             names: of the stages to train. minutes, max_steps: as of `Training`.
@@ -46,7 +46,7 @@ class KeptMaps:
         config = self._model.config
         if config.preprocessor is None or self._unchanged is None:
             return False
-        if config.augmentation.paste:
+        if config.augmentation.leaves_the_image:
             return False
         if minutes is not None:
             return True  # `caches` looks at the time it takes

@@ -104,8 +104,8 @@ class Training:
         max_steps: ends every stage after so many steps, or None.
         unchanged: the `Unchanged` training images and validation images, for the maps
             of a pre-processing network: they are computed once and kept, where the
-            later stages look at an image more than once on average and no objects are
-            pasted. `stream` and `validation` then give "index" and "matrix" (see
+            later stages look at an image more than once on average and a sample is one
+            image. `stream` and `validation` then give "index" and "matrix" (see
             `map_cache`). None = the network runs at every step.
         bar: whether to show a progress bar.
         panels: number of validation images whose steps TensorBoard shows at every

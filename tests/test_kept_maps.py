@@ -52,7 +52,7 @@ def validation(batch_size):
     return tf.data.Dataset.from_tensor_slices(whole).batch(batch_size)
 
 
-def run(folder, monkeypatch, steps=3, validation=validation, paste=0, **options):
+def run(folder, monkeypatch, steps=3, validation=validation, mixed=None, **options):
     """Train two stages; return (model, whether each stage's batches had maps)."""
     seen = {}
     call = Objective.__call__
@@ -63,7 +63,7 @@ def run(folder, monkeypatch, steps=3, validation=validation, paste=0, **options)
 
     monkeypatch.setattr(Objective, "__call__", spying)
     stage = {"steps": steps, "steps_per_epoch": steps}
-    config = tiny.preprocessed(stage, NAMES, augmentation={"paste": paste})
+    config = tiny.preprocessed(stage, NAMES, augmentation=mixed or {})
     folder = RunFolder(folder)
     folder.create(config)
     seed_everything(0)
@@ -122,9 +122,10 @@ def test_few_steps_are_not_worth_keeping_the_maps(tmp_path, monkeypatch, known):
     assert seen["box"] == {False}
 
 
-def test_maps_of_images_do_not_fit_collages_of_them(tmp_path, monkeypatch, known):
+@pytest.mark.parametrize("mixed", [{"paste": 1}, {"rendered": 0.5}])
+def test_maps_of_images_fit_nothing_else(tmp_path, monkeypatch, known, mixed):
     """The steps for which they are kept otherwise."""
-    _, _, seen = run(tmp_path / "run", monkeypatch, paste=1, unchanged=known)
+    _, _, seen = run(tmp_path / "run", monkeypatch, mixed=mixed, unchanged=known)
     assert seen == {"preprocess": {False}, "box": {False}}
 
 
