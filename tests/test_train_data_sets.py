@@ -11,6 +11,7 @@ import tiny
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from datasets import catalog, feed
 from datasets.errors import DataError
 from datasets.manifest import Manifest
 from keras_recattend import presets
@@ -173,3 +174,31 @@ def test_options_of_other_data_sets(coco, tmp_path, capfd, arguments, words):
     for word in words:
         assert word in message
     assert not list(tmp_path.iterdir())
+
+
+def test_rendered_plants_beside_the_images(coco, tmp_path, monkeypatch):
+    """A run and its continuation make them once, and read them."""
+    monkeypatch.setattr(catalog, "COMPANIONS", 2)
+    monkeypatch.setitem(
+        presets.PRESETS,
+        "tiny",
+        lambda: tiny.config(stages=["box"], augmentation={"rendered": 0.5}),
+    )
+    shown = []
+    stream = feed.pipeline.training_stream
+
+    def spying(*arguments, **options):
+        shown.append(options["rendered"])
+        return stream(*arguments, **options)
+
+    monkeypatch.setattr(feed.pipeline, "training_stream", spying)
+    options = ("--dataset", "coco", "--data-dir", coco, "--preset", "tiny")
+    chosen = ("--category", "zebra", "--run-dir", "run", "--quiet", "--max-steps", 1)
+    assert train(*options, *chosen) == 0
+    kinds = sorted(p.name.split("-")[0] for p in (tmp_path / "records").iterdir())
+    assert kinds == ["coco", "leaves"]
+    assert [manifest.dataset for manifest in shown] == ["leaves"]
+    assert len(shown[0].ids) == 2
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert not {*split["train"], *split["val"]} & {*shown[0].ids}
+    assert train("--run-dir", "run", "--resume", "--quiet") == 0
