@@ -152,8 +152,8 @@ class BoxNetwork:
             small object under a neighbour's mask from one that was found.
         attention_block: with a heat map, the MLP says where to look in blocks of this
             many cells each way; within a block the heat alone decides.
-        sharpness: factor on the logits of the last read, with a heat map (1 = soft
-            attention, a mean of places).
+        sharpness: with a heat map the place of the greatest logit is chosen; the
+            choice has the gradient of soft attention with this factor on the logits.
         whole_image: no boxes: every patch is the whole image, and controller and
             glimpses remain for the score's state (the ablation `no_box_net`).
         recompute: the controller's first so many convolutions run again in the backward

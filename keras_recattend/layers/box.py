@@ -18,7 +18,7 @@ class Box(typing.NamedTuple):
         attention: [N, G, P], of every glimpse (and of the final place, if any).
         heat: [N, P] logits of the heat map, or None.
         cells: [N, P, 4] boxes (center, size) of the heat map's cells, or None.
-        place: [N, P], the sharpened attention that chose the box, or None.
+        place: [N, P], 1 at the cell whose box was chosen, or None.
         raw: [N, 9] the linear head's output, or None.
     """
 

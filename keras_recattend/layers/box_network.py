@@ -125,9 +125,10 @@ class HeatMapHead(Float32Layer):
 
     A 1 x 1 convolution says for every cell whether it is the centre of an object that
     is not on the canvas yet, and that object's box. The heat joins the attention
-    logits of every glimpse. The box is the attended cell's box under sharpened
-    attention, plus a correction from the LSTM's state. (Soft attention averages over
-    several objects and lands in the gap between them; see docs/deviations.md.)
+    logits of every glimpse. The box is that of the cell with the greatest logit after
+    the last one, plus a correction from the LSTM's state. (Soft attention averages
+    over several objects and lands in the gap between them; see docs/deviations.md.)
+    The choice passes the gradient of the mean under sharpened attention.
 
     Args:
         image_size, grid, glimpses, lstm_units, mlp_units, initializer: see
@@ -225,7 +226,7 @@ class HeatMapHead(Float32Layer):
         """Return the `Box` for the feature map u_t [N, H', W', L].
 
         Args:
-            sharpness: factor on the logits of the final place.
+            sharpness: factor on the last logits, for the gradient of the choice.
             blocked: [N, P], 1 for cells that must not be chosen, or None.
         """
         feature_map = tf.cast(feature_map, tf.float32)
@@ -241,7 +242,8 @@ class HeatMapHead(Float32Layer):
         prior = self.heat_factor * tf.stop_gradient(heat)
         glimpses = self.glimpse_network(features, prior=prior)
         hidden = glimpses.hidden[-1]
-        chosen = tf.nn.softmax(sharpness * glimpses.logits)  # [N, P]
+        attention = tf.nn.softmax(sharpness * glimpses.logits)  # [N, P]
+        chosen = _greatest(attention, glimpses.logits)
         box = tf.matmul(chosen[:, tf.newaxis], tf.stop_gradient(cells))[:, 0]
         correction = self.correction[1](self.correction[0](hidden))
         size = box[:, 2:] * tf.exp(tf.clip_by_value(correction[:, 2:], -1.0, 1.0))
@@ -264,7 +266,7 @@ class HeatMapHead(Float32Layer):
             zeros,
             zeros,
             tf.concat([hidden, left], axis=-1),
-            tf.stack([*glimpses.attention, chosen], axis=1),
+            tf.stack([*glimpses.attention, attention], axis=1),
             heat=heat,
             cells=cells,
             place=chosen,
@@ -299,6 +301,16 @@ class HeatMapHead(Float32Layer):
             "grid": self.grid,
             "attention_block": self.glimpse_network.block,
         }
+
+
+def _greatest(attention, logits):
+    """1 at the greatest logit, 0 elsewhere; the gradient is the attention's.
+
+    Where two objects are alike, however sharp the attention, its mean would lie
+    between them.
+    """
+    greatest = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1])
+    return greatest + (attention - tf.stop_gradient(attention))
 
 
 def _heat_bias(shape, dtype=None, **_):

@@ -134,9 +134,46 @@ def test_all_cells_blocked_gives_finite_numbers(heat_head, random):
         assert np.isfinite(value).all()
 
 
-def test_soft_attention_is_a_mean_of_cells(heat_head, random):
-    features = heat_features(random, {(1, 2): 2.0, (2, 0): 2.0})
+def test_of_two_equal_places_one_is_chosen(heat_head, random):
+    """A mean of both would lie in the gap between two objects that are alike."""
+    features = heat_features(random, {(0, 0): 6.0, (2, 3): 6.0})
     box = heat_head(tf.constant(features), sharpness=1.0)
-    expected = (box.place[0, :, tf.newaxis] * box.cells[0]).numpy().sum(0)
-    np.testing.assert_allclose(box.center[0], expected[:2], rtol=1e-4)
-    np.testing.assert_allclose(box.size[0], expected[2:], rtol=1e-4)
+    assert sorted(box.place[0].numpy()) == [0.0] * 11 + [1.0]
+    row, column = divmod(int(tf.argmax(box.place[0])), 4)
+    assert (row, column) in {(0, 0), (2, 3)}
+    center, size = cell_box(features, row, column)
+    np.testing.assert_allclose(box.center[0], center, rtol=1e-4)
+    np.testing.assert_allclose(box.size[0], size, rtol=1e-4)
+    # What the attention thought of both is told all the same.
+    np.testing.assert_allclose(tf.reduce_sum(box.attention[0, -1]), 1.0, rtol=1e-5)
+    assert float(box.attention[0, -1, 0]) > 0.1
+    assert float(box.attention[0, -1, 11]) > 0.1
+
+
+def test_the_choice_has_the_gradient_of_the_mean(heat_head, random):
+    """By differences of the mean box under soft attention, in a weight of the MLP."""
+    features = tf.constant(heat_features(random, {(0, 0): 2.0, (2, 3): 2.5}))
+    bias = heat_head.glimpse_network.mlp[1].bias
+    with tf.GradientTape() as tape:
+        box = heat_head(features, sharpness=3.0)
+        chosen = tf.reduce_sum(box.place[..., tf.newaxis] * box.cells, axis=1)
+        total = tf.reduce_sum(chosen)
+    gradient = tape.gradient(total, bias).numpy()
+
+    def mean_box():
+        box = heat_head(features, sharpness=3.0)
+        attention = box.attention[:, -1, :, tf.newaxis].numpy().astype(np.float64)
+        return (attention * box.cells.numpy()).sum()
+
+    step, before = 0.01, bias.numpy()
+    for cell in (0, 5, 11):
+        values = []
+        for sign in (1, -1):
+            changed = before.copy()
+            changed[cell] += sign * step
+            bias.assign(changed)
+            values.append(mean_box())
+        bias.assign(before)
+        expected = (values[0] - values[1]) / (2 * step)
+        np.testing.assert_allclose(gradient[cell], expected, rtol=0.02, atol=0.02)
+    assert np.abs(gradient).max() > 1.0
