@@ -23,8 +23,9 @@ def segmentation_of(shapes: list[dict], size: tuple[int, int]) -> list | dict:
     """Return one object's shapes as one segmentation.
 
     Args:
-        shapes: entries of LabelMe's "shapes": polygon, rectangle (two corners), circle
-            (centre and a point of it) or mask (corners of a box, and its PNG).
+        shapes: entries of LabelMe's "shapes": polygon, rectangle (two corners, or
+            four), oriented_rectangle (four), circle (centre and a point of it) or mask
+            (corners of a box, and its PNG).
         size: (height, width) of the image.
 
     Returns:
@@ -63,15 +64,16 @@ def _polygon(shape):
     kind, points = _kind(shape), _points(shape)
     if kind == "polygon":
         return [value for point in points for value in point]
-    if kind not in ("rectangle", "circle"):
+    if kind not in ("rectangle", "oriented_rectangle", "circle"):
         raise DataError(
-            f"the shape {kind!r} is not known; expected polygon, rectangle, circle or "
-            "mask."
+            f"the shape {kind!r} is not known; expected polygon, rectangle, "
+            "oriented_rectangle, circle or mask."
         )
-    if kind == "rectangle" and len(points) == 4:
+    if kind.endswith("rectangle") and len(points) == 4:
         return [value for point in points for value in point]
-    if len(points) != 2:
-        raise DataError(f"a {kind} needs 2 points, got {len(points)}.")
+    if len(points) != 2 or kind == "oriented_rectangle":
+        needed = 4 if kind == "oriented_rectangle" else 2
+        raise DataError(f"a shape {kind} needs {needed} points, got {len(points)}.")
     (x0, y0), (x1, y1) = points
     if kind == "rectangle":
         return [x0, y0, x1, y0, x1, y1, x0, y1]
@@ -99,12 +101,13 @@ def _painted(shape, size):
     x, y = (round(min(values)) for values in zip(*points, strict=True))
     mask = np.zeros(size, bool)
     height, width = inside.shape
-    if x < 0 or y < 0 or y + height > size[0] or x + width > size[1]:
+    # LabelMe lets a mask be dragged until its last row or column is outside.
+    if x < 0 or y < 0 or y + height > size[0] + 1 or x + width > size[1] + 1:
         raise DataError(
             f"a mask of {height} x {width} at row {y}, column {x} does not fit into "
             f"the image of {size[0]} x {size[1]}."
         )
-    mask[y : y + height, x : x + width] = inside
+    mask[y : y + height, x : x + width] = inside[: size[0] - y, : size[1] - x]
     return mask
 
 

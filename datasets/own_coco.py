@@ -2,8 +2,9 @@
 
 Read are the benchmark's format and what LabelMe, CVAT and Label Studio make of it: ids
 as numbers or text, categories from 0, no ids, iscrowd, area or sizes, names of pictures
-with folders or addresses before them. What becomes of the objects is as in
-`datasets.coco`; only the images that have one are taken.
+with folders or addresses before them. CVAT's masks with iscrowd = 1 are objects. What
+becomes of the objects is as in `datasets.coco`; only the images that have one are
+taken.
 """
 
 import json
@@ -22,6 +23,10 @@ from datasets.survey import Survey, unique_names
 from keras_recattend.config import near_names
 
 __all__ = ["absolute", "find_own_coco", "survey_own_coco"]
+
+# What datumaro writes, by which CVAT exports. To it iscrowd says how an object is
+# stored: 1 = run lengths, of a painted one, 0 = polygons.
+_DATUMARO_LICENSES = [{"name": "", "id": 0, "url": ""}]
 
 
 def absolute(path: str | Path) -> str:
@@ -151,6 +156,8 @@ def _objects(file, values, classes, problems, left_out):
     numbers = {name: i for i, name in enumerate(dict.fromkeys(classes.values()), 1)}
     objects = defaultdict(list)
     crowds = 0
+    # Nothing tells a true crowd from a painted object there; CVAT has no crowds.
+    no_crowds = values.get("licenses") == _DATUMARO_LICENSES
     for i, entry in enumerate(values["annotations"], start=1):
         number = entry.get("id", i)
         image, kind = str(entry.get("image_id")), str(entry.get("category_id"))
@@ -162,7 +169,7 @@ def _objects(file, values, classes, problems, left_out):
             )
         elif kind not in classes:
             left_out["objects of other categories, left out"] += 1
-        elif entry.get("iscrowd"):
+        elif entry.get("iscrowd") and not no_crowds:
             crowds += 1
         else:
             shape = _nested(entry.get("segmentation"))

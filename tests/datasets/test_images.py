@@ -86,6 +86,29 @@ def test_32_bit_labels(tmp_path):
     np.testing.assert_array_equal(labels, ids)
 
 
+def test_whole_numbers_as_floats_are_labels(tmp_path):
+    """ImageJ has no other images of 32 bits."""
+    ids = IDS.astype(np.float32) * 7000
+    labels = read_labels(saved(tmp_path / "a.tif", ids))
+    np.testing.assert_array_equal(labels, ids)
+    assert labels.dtype == np.int32
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan])
+def test_fractions_are_no_labels(tmp_path, value):
+    ids = IDS.astype(np.float32)
+    ids[2, 1] = value
+    with pytest.raises(DataError, match=r"a.tif holds fractions"):
+        read_labels(saved(tmp_path / "a.tif", ids))
+
+
+@pytest.mark.parametrize("value", [2.0**31, np.inf])
+def test_ids_beyond_32_bits_are_refused(tmp_path, value):
+    ids = np.where(IDS == 7, np.float32(value), IDS.astype(np.float32))
+    with pytest.raises(DataError, match=r"expected at most 2147483647"):
+        read_labels(saved(tmp_path / "a.tif", ids))
+
+
 def test_negative_labels_are_refused(tmp_path):
     with pytest.raises(DataError, match="negative"):
         read_labels(saved(tmp_path / "a.tif", IDS.astype(np.int32) - 1))

@@ -83,6 +83,27 @@ def test_painted_mask_and_groups(tmp_path):
     assert labels.max() == 1
 
 
+def test_oriented_rectangle(tmp_path):
+    """A square on its corner: pixels whose centre is within 6 of (20, 15) in |x| + |y|.
+
+    The pixels at exactly that distance are either way.
+    """
+    corners = [[20, 9], [26, 15], [20, 21], [14, 15]]
+    labels = labels_of(save(tmp_path / "d", shape(corners, "oriented_rectangle")))
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    distance = np.abs(x - 20) + np.abs(y - 15)
+    assert labels[distance < 6].all()
+    assert not labels[distance > 6].any()
+
+
+def test_a_mask_dragged_to_the_far_corner(tmp_path):
+    """Its points name pixels, so that LabelMe lets the last ones be outside."""
+    painted = np.ones((3, 4), np.uint8)
+    mask = shape([[37.0, 28.0], [40.0, 30.0]], "mask", mask=png(painted))
+    labels = labels_of(save(tmp_path / "d", mask))
+    np.testing.assert_array_equal(labels == 1, box(28, 37, 30, 40))
+
+
 def test_points_and_other_labels_are_no_objects(tmp_path):
     pot = SQUARE | {"label": "pot"}
     folder = save(tmp_path / "d", SQUARE, pot, shape([[1, 1]], "point"))
@@ -137,6 +158,7 @@ def test_pictures_without_json(tmp_path):
     [
         (shape([[1, 1], [2, 2]], "star"), "'star' is not known"),
         (shape([[1, 1]], "circle"), "2 points, got 1"),
+        (shape([[1, 1], [9, 9]], "oriented_rectangle"), "4 points, got 2"),
         (shape("x"), "needs points"),
         (shape([[0, 0], [1, 1]], "mask", mask="AAAA"), "mask of a shape"),
         (shape([[0, 0], [1, 1]], "mask"), "mask of a shape"),

@@ -127,6 +127,30 @@ def test_annotations_that_do_not_fit(tmp_path, entry, words):
         find_own_coco(None, export(folder, **entry), folder)
 
 
+def test_painted_objects_of_cvat_are_no_crowds(tmp_path):
+    """Datumaro stores painted ones as run lengths with iscrowd = 1, drawn ones not."""
+    folder = tmp_path / "pictures"
+    path = export(folder)
+    values = json.loads(path.read_text())
+    # Column by column: the first 2 columns of rows 8 to 11, then the rest.
+    painted = {"counts": [8, 4, 8, 4, 168], "size": [12, 16]}
+    values["annotations"].append(
+        values["annotations"][0] | {"id": 2, "iscrowd": 1, "segmentation": painted}
+    )
+    path.write_text(json.dumps(values))
+    ((example, _),) = find_own_coco(None, path, folder).examples()
+    assert example.labels.max() == 1
+
+    values["licenses"] = [{"name": "", "id": 0, "url": ""}]
+    path.write_text(json.dumps(values))
+    source = find_own_coco(None, path, folder)
+    assert not source.left_out
+    ((example, _),) = source.examples()
+    expected = MASK.astype(int)
+    expected[8:12, :2] = 2
+    np.testing.assert_array_equal(example.labels, expected)
+
+
 def test_a_missing_picture_is_a_problem_among_others(tmp_path):
     folder = tmp_path / "pictures"
     survey = survey_own_coco(None, export(folder, "b.png"), folder)
