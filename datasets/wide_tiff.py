@@ -5,21 +5,17 @@ labels, or what scripts made.
 """
 
 import os
-import struct
-import zlib
 
 import numpy as np
-from PIL import TiffImagePlugin as tiff
+import tifffile
 
 from datasets.errors import DataError
 
 __all__ = ["read_wide_tiff"]
 
-_DAMAGED = (OSError, SyntaxError, ValueError, KeyError, struct.error, zlib.error)
-# By SampleFormat; a file that does not say means 1.
-_DTYPES = {1: "u8", 2: "i8", 3: "f8"}
-# Of Compression.
-_NONE, _DEFLATE = 1, (8, 32_946)
+BITS = 64
+# SampleFormat: unsigned, signed, float; not complex.
+NUMBERS = (1, 2, 3)
 
 
 def read_wide_tiff(path: str | os.PathLike) -> np.ndarray | None:
@@ -33,68 +29,33 @@ def read_wide_tiff(path: str | os.PathLike) -> np.ndarray | None:
         channel.
 
     Raises:
-        DataError: it is one, but damaged, or holds several pages or tiles.
+        DataError: it is one, but damaged, compressed as few are, or has several pages.
     """
     try:
-        order, tags = _directory(path)
-    except _DAMAGED:
+        file = tifffile.TiffFile(path)
+    except Exception:
+        # Of many kinds where the header is damaged: whoever reads it next tells that.
         return None
-    if not tags or tags.get(tiff.BITSPERSAMPLE) != (64,):
-        return None
-    if tags.next:
-        raise DataError(
-            f"{path} holds several pages; expected one. Save each as a file of its own."
-        )
-    (kind,) = tags.get(tiff.SAMPLEFORMAT, (1,))
-    compression = tags.get(tiff.COMPRESSION, _NONE)
-    if (
-        kind not in _DTYPES
-        or compression not in (_NONE, *_DEFLATE)
-        or tags.get(tiff.PREDICTOR, 1) != 1
-        or tiff.STRIPOFFSETS not in tags
-    ):
-        raise DataError(
-            f"{path} has 64 bits a pixel in a form that is not read; expected strips, "
-            "uncompressed or deflated. Save it with 8, 16 or 32 bits."
-        )
+    with file:
+        return _read(path, file)
+
+
+def _read(path, file):
     try:
-        size = tags[tiff.IMAGELENGTH], tags[tiff.IMAGEWIDTH]
-        data = _strips(path, tags, compression != _NONE, size[0] * size[1] * 8)
-    except _DAMAGED as error:
+        page = file.pages.first
+        if (page.bitspersample, page.samplesperpixel) != (BITS, 1):
+            return None
+        if page.sampleformat not in NUMBERS:
+            return None
+        pages = len(file.pages)
+        values = page.asarray() if pages == 1 else None
+    except Exception as error:
         raise DataError(
-            f"{path} cannot be read, it is damaged or cut short ({error}). Copy or "
-            "save it again."
+            f"{path} cannot be read: {error}. If it is damaged or cut short, copy or "
+            "save it again; otherwise save it uncompressed, with 8, 16 or 32 bits."
         ) from error
-    values = np.frombuffer(data, order + _DTYPES[kind]).reshape(size)
-    return values.astype(_DTYPES[kind], copy=False)
-
-
-def _directory(path):
-    """Byte order and tags of the first page; no tags = the file is no TIFF."""
-    with open(path, "rb") as file:
-        header = file.read(8)
-        if header[:4] not in tiff.PREFIXES:
-            return "", {}
-        # TIFFs of more than 4 GB have a longer header.
-        header += file.read(8) if header[2] == 43 else b""
-        tags = tiff.ImageFileDirectory_v2(header)
-        file.seek(tags.next)
-        tags.load(file)
-    return "<" if header[:2] == b"II" else ">", tags
-
-
-def _strips(path, tags, deflated, size):
-    """The image's bytes, exactly `size` of them."""
-    data = bytearray()
-    places = zip(tags[tiff.STRIPOFFSETS], tags[tiff.STRIPBYTECOUNTS], strict=True)
-    with open(path, "rb") as file:
-        for offset, count in places:
-            file.seek(offset)
-            strip = file.read(count)
-            if deflated:
-                # A small file may be made to fill the memory: not beyond the size.
-                strip = zlib.decompressobj().decompress(strip, size - len(data) + 1)
-            data += strip
-    if len(data) != size:
-        raise ValueError(f"{len(data)} bytes of {size}")
-    return data
+    if values is None:
+        raise DataError(
+            f"{path} holds {pages} pages; expected one. Save each as a file of its own."
+        )
+    return values
