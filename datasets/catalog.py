@@ -197,12 +197,20 @@ def prepare(
 def companions(config: Config) -> Manifest | None:
     """Return the records of the plants that `augmentation.rendered` mixes in, or None.
 
-    They are rendered once, at the network's size, into `records/leaves-...`.
+    They are rendered once, at the network's size, into `records/leaves-...`; none is a
+    plant of the data set `leaves`, whose seed is 0.
     """
     if not config.augmentation.rendered:
         return None
-    plants = {"train": COMPANIONS, "val": 0, "test": 0, "size": config.image_size}
-    return prepare("leaves", min_area=config.min_object_area, **plants)
+    return prepare(
+        "leaves",
+        min_area=config.min_object_area,
+        train=COMPANIONS,
+        val=0,
+        test=0,
+        size=config.image_size,
+        seed=1,
+    )
 
 
 def _entry(dataset):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from tiny_plants import blocks, source_of
 
-from datasets import catalog
+from datasets import catalog, records
 from datasets.example import Example
 from datasets.feed import Feed
 from datasets.pipeline import training_stream
+from datasets.synthetic_leaves import render_rosette
 from datasets.writer import write_records
 from keras_recattend import presets
 from keras_recattend.config import Augmentation, Preprocessor
@@ -116,6 +117,9 @@ def test_the_plants_that_a_training_needs(monkeypatch, tmp_path):
     assert manifest.min_area == 1
     assert all((i.height, i.width) == (32, 48) for i in manifest.images)
     assert manifest.directory.startswith("records")
+    (example, *_) = records.examples(manifest)
+    usual, _ = render_rosette(0, (32, 48))
+    assert not np.array_equal(example.image, usual)
     # The same records again.
     assert catalog.companions(config(min_object_area=1)).images == manifest.images
 
