@@ -1,5 +1,6 @@
 """From a `Case` to a function that runs it once. Imported in a worker alone."""
 
+import dataclasses
 import itertools
 import tempfile
 from pathlib import Path
@@ -171,7 +172,8 @@ def _pipeline(case):
             [image.source_id for image in manifest.images],
             config.image_size,
             config.max_instances,
-            config.augmentation,
+            # All of these plants are rendered.
+            dataclasses.replace(config.augmentation, rendered=0.0),
             case.batch,
             seed=0,
         )
