@@ -125,7 +125,7 @@ def cvppp():
 def leaves():
     """Synthetic rosettes: a small model that trains in minutes on two cores.
 
-    `--minutes 10` on 2 cores: SBD 84.4, |DiC| 1.27 on 40 unseen plants (seed 0).
+    `--minutes 10` on 2 cores: SBD 87.7, |DiC| 0.72 on 40 unseen plants (seed 0).
     """
     return Config(
         name="leaves",
