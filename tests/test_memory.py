@@ -9,7 +9,9 @@ from keras_recattend.errors import UserError
 from keras_recattend.memory import check_memory, stage_bytes
 
 
-@pytest.mark.parametrize(("recompute", "measured"), [(0, 1.27e9), (8, 0.68e9)])
+@pytest.mark.parametrize(
+    ("recompute", "measured"), [(0, 1.33e9), (2, 0.93e9), (8, 0.71e9)]
+)
 def test_the_papers_joint_stage_is_near_the_measured_memory(recompute, measured):
     # Peak of steps with batches of 4, as `python -m benchmarks` measures it.
     config = presets.get("cvppp_paper")
