@@ -1,7 +1,7 @@
 """Measure training, inference and pipeline.
 
     python -m benchmarks                        everything; give it the machine alone
-    python -m benchmarks --quick                the three ratios, small, under 2 minutes
+    python -m benchmarks --quick                the three ratios, in a minute
     python -m benchmarks --json FILE            save it, for `benchmarks.report`
 
 Needs Linux. Every variant runs in a process of its own; those of a group take turns.
@@ -21,7 +21,9 @@ REPETITIONS, QUICK_REPETITIONS = 7, 3
 
 def parse(arguments=None):
     parser = Parser(__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes, ratios only")
+    parser.add_argument(
+        "--quick", action="store_true", help="the three ratios only, few repetitions"
+    )
     parser.add_argument("--json", metavar="FILE", help="where to save the numbers")
     return parser.parse_args(arguments)
 
