@@ -12,10 +12,10 @@ from datasets.images import read_labels
 from datasets.wide_tiff import read_wide_tiff
 
 IDS = np.arange(30, dtype=np.int64).reshape(5, 6) * 3
-SHORT, LONG, LONG8 = 3, 4, 16
+LONG, LONG8 = 4, 16
 
 
-def wide(path, array=IDS, order="<", big=False, deflate=True, more=0, **changed):
+def wide(path, array=IDS, order="<", big=False, deflate=True, **changed):
     """Write an array as strips of two rows; `changed` replaces tags by their names."""
     numbers = {
         "width": 256,
@@ -66,7 +66,7 @@ def wide(path, array=IDS, order="<", big=False, deflate=True, more=0, **changed)
         else struct.pack(order + "HL", 42, len(body))
     )
     data = header + body[len(header) :] + start + entries
-    path.write_bytes(data + struct.pack(order + form, more))
+    path.write_bytes(data + struct.pack(order + form, 0))
     return path
 
 
