@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from tiny_plants import blocks, picture
+from tiny_plants import blocks, picture, preprocessor
 
 from datasets.feed import Feed
 from keras_recattend import presets
-from keras_recattend.config import Augmentation, Preprocessor
+from keras_recattend.config import Augmentation
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,7 @@ def test_both_splits_for_the_maps(feed):
 @pytest.mark.parametrize("most", [0, 3])
 def test_a_collage_has_no_place_in_an_image(tiny_records, split, config, most):
     config = config.replace(
-        preprocessor=Preprocessor(
-            depths=(4,),
-            pools=(1,),
-            transposed_depths=(9,),
-            transposed_factors=(1,),
-            skips=(),
-        ),
+        preprocessor=preprocessor(),
         augmentation={"paste": most},
     )
     feed = Feed(tiny_records, split, config)

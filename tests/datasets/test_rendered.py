@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from tiny_plants import blocks, source_of
+from tiny_plants import blocks, preprocessor, source_of
 
 from datasets import catalog, records
 from datasets.example import Example
@@ -15,7 +15,7 @@ from datasets.pipeline import training_stream
 from datasets.synthetic_leaves import render_rosette
 from datasets.writer import write_records
 from keras_recattend import presets
-from keras_recattend.config import Augmentation, Preprocessor
+from keras_recattend.config import Augmentation
 
 SIZE = (20, 16)
 PLANTS = 4
@@ -127,18 +127,11 @@ def test_the_plants_that_a_training_needs(monkeypatch, tmp_path):
 def test_the_feed_hands_them_over(tiny_records, plants):
     names = tiny_records.ids
     split = {"train": names[:5], "val": names[5:], "test": [], "all": names}
-    preprocessor = Preprocessor(
-        depths=(4,),
-        pools=(1,),
-        transposed_depths=(9,),
-        transposed_factors=(1,),
-        skips=(),
-    )
     settings = presets.get("leaves").replace(
         image_size=SIZE,
         max_instances=5,
         augmentation=Augmentation(rendered=0.5),
-        preprocessor=preprocessor,
+        preprocessor=preprocessor(),
         box_network={"pools": (1,) * 5, "context_depths": ()},
     )
     feed = Feed(tiny_records, split, settings, plants)

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.source import Item, Source
+from keras_recattend.config import Preprocessor
 
 PALETTE = [0, 0, 0, 250, 0, 0, 0, 250, 0, 250, 0, 0, 0, 0, 250]
 
@@ -39,4 +40,15 @@ def source_of(examples, dataset="tiny", splits=None, location="", options=None):
         options or {},
         tuple(Item(example.name, split, data=i) for i, (example, split) in pairs),
         lambda item: (examples[item.data], {}),
+    )
+
+
+def preprocessor():
+    """The smallest pre-processing network, of one convolution each way."""
+    return Preprocessor(
+        depths=(4,),
+        pools=(1,),
+        transposed_depths=(9,),
+        transposed_factors=(1,),
+        skips=(),
     )
