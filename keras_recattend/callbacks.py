@@ -257,8 +257,8 @@ class Recorder(keras.callbacks.Callback):
     Args:
         about: function that returns what the state needs besides the variables.
         columns: of `history.csv`.
-        pictures: function that yields (name, uint8 [h, w, 3]), for TensorBoard, at
-            every epoch whose validation was scored; or None.
+        pictures: of `training_pictures`, for TensorBoard, drawn at every epoch whose
+            validation was scored; or None.
     """
 
     def __init__(self, folder, objective, clock, columns, about, pictures=None):
@@ -294,10 +294,9 @@ class Recorder(keras.callbacks.Callback):
                     tf.summary.scalar(f"{self.objective.name}/{name}", value)
             self._summarise_sampling(step)
             if self.pictures is not None and "val_loss" in logs:
+                kind = f"{self.objective.name}_{self.pictures.kind}"
                 for name, picture in self.pictures():
-                    tf.summary.image(
-                        f"{self.objective.name}_steps/{name}", picture[tf.newaxis]
-                    )
+                    tf.summary.image(f"{kind}/{name}", picture[tf.newaxis])
         self._writer.flush()
         self.folder.save_state(
             self.model, self.model.optimizer, self.about(epoch + 1, step, elapsed)

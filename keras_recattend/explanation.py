@@ -38,6 +38,11 @@ class Explanation:
         objects: int [S], the number of each step's object in the label map; 0 = none:
             the score was too low, or the object was dropped (too small, or found
             before).
+        foreground: float32 [h, w], what the pre-processing network said of the window
+            before the first step, a probability. None where the model has no such
+            network.
+        angles: float32 [h, w, 8], its probabilities of the directions from the object's
+            centroid (left, up and left, up, ...), without channels where it says none.
     """
 
     image: np.ndarray
@@ -50,6 +55,8 @@ class Explanation:
     scores: np.ndarray
     threshold: float
     objects: np.ndarray
+    foreground: np.ndarray | None = None
+    angles: np.ndarray | None = None
 
     def __repr__(self):
         height, width = self.labels.shape
@@ -145,6 +152,8 @@ def _explanation(image, look, grid, settings):
         scores=outputs["scores"][:steps],
         threshold=settings.score_threshold,
         objects=objects,
+        foreground=outputs.get("foreground"),
+        angles=outputs.get("angles"),
     )
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 
 from keras_recattend.lettering import INK, text_width, write_text
+from keras_recattend.map_pictures import direction_wheel, map_panels
+from keras_recattend.panels import GAP, TEXT, caption, centred, indented, margined
 from keras_recattend.visualize import PAPER, colour_of, overlay
 
 __all__ = ["animation", "encoded_gif", "figure"]
@@ -15,9 +17,7 @@ __all__ = ["animation", "encoded_gif", "figure"]
 FIGURE_PANEL = 192  # longer side of a panel of the figure
 FRAME_PANEL = 232  # of a frame of the animation
 LEAST_SIDE = 24  # of a panel of a very long picture
-GAP = 8
 MARGIN = 20  # left of a column of steps
-TEXT = 11  # height of a digit
 LABEL = 120  # width of what is said about a step
 BAR = 8  # height of a score's bar
 
@@ -48,9 +48,12 @@ def figure(explanation, panel=FIGURE_PANEL):
         blank = np.full_like(rows[0], PAPER[0])
         columns[1] += [blank] * (half - len(columns[1]))
     body = np.hstack(
-        [_indented(np.vstack([heading, *column]), MARGIN) for column in columns]
+        [indented(np.vstack([heading, *column]), MARGIN) for column in columns]
     )
-    return np.vstack([_title(explanation, body.shape[1]), body])
+    parts = [_title(explanation, body.shape[1])]
+    if explanation.foreground is not None:
+        parts.append(_maps(explanation, panel, body.shape[1]))
+    return np.vstack([*parts, body])
 
 
 def animation(explanation):
@@ -225,7 +228,7 @@ def _segment_panel(explanation, step, size):
     light = np.where((mask > INSIDE)[..., np.newaxis], 1.0, DIM)
     picture = np.uint8(np.rint(patch * light))
     _outline(picture, mask > INSIDE, colour, 2)
-    return _centred(picture, *size)
+    return centred(picture, *size)
 
 
 def _objects_panel(explanation, view, masks):
@@ -271,13 +274,31 @@ def _edges(explanation, step):
 # -- how they are put together ---------------------------------------------------------
 
 
+def _maps(explanation, panel, width):
+    """What the pre-processing network said, before the first step."""
+    view = _view(explanation, panel)
+    panels = {"image": view} | map_panels(
+        explanation.foreground, explanation.angles, view.shape[:2]
+    )
+    height = max(view.shape[0], 8 * TEXT)
+    label = np.full((height, LABEL, 3), PAPER[0], np.uint8)
+    if explanation.angles.shape[-1]:
+        label = centred(direction_wheel(5 * TEXT), height, LABEL)
+    cells = [label] + [centred(p, height) for p in panels.values()]
+    row = np.hstack([margined(cell) for cell in cells])
+    heading = _heading(panels, row.shape[1])
+    picture = indented(np.vstack([heading, row]), MARGIN)
+    blank = np.full((picture.shape[0], width - picture.shape[1], 3), PAPER[0], np.uint8)
+    return np.hstack([picture, blank])
+
+
 def _row(explanation, step, panel):
     panels = _panels(explanation, step, panel)
     height = panels["box"].shape[0]
     label = np.full((max(height, 8 * TEXT), LABEL, 3), PAPER[0], np.uint8)
     _write_step(label, explanation, step)
-    cells = [label] + [_centred(p, label.shape[0]) for p in panels.values()]
-    return np.hstack([_margined(cell) for cell in cells])
+    cells = [label] + [centred(p, label.shape[0]) for p in panels.values()]
+    return np.hstack([margined(cell) for cell in cells])
 
 
 def _write_step(label, explanation, step):
@@ -328,18 +349,12 @@ def _frame(explanation, step):
     height = max(panels["box"].shape[0], LABEL)
     panels[f"score, step {step + 1}"] = _scores_panel(explanation, step, height, width)
     cells = [
-        np.vstack([_caption(name, width), _centred(panel, height, width)])
+        np.vstack([caption(name, width), centred(panel, height, width)])
         for name, panel in panels.items()
     ]
-    cells = [_margined(cell) for cell in cells]
+    cells = [margined(cell) for cell in cells]
     rows = np.vstack([np.hstack(cells[:3]), np.hstack(cells[3:])])
-    return _indented(rows, GAP)
-
-
-def _caption(text, width):
-    picture = np.full((round(2.4 * TEXT), width, 3), PAPER[0], np.uint8)
-    write_text(picture, text, (0, round(1.7 * TEXT)), TEXT)
-    return picture
+    return indented(rows, GAP)
 
 
 def _scores_panel(explanation, step, height, width):
@@ -361,32 +376,6 @@ def _scores_panel(explanation, step, height, width):
     text = f"{explanation.scores[step]:.2f}  {_fate(explanation, step)}"
     write_text(picture, text, (0, round(1.3 * TEXT)), TEXT)
     return picture
-
-
-def _centred(picture, height, width=None):
-    """The picture in the middle of paper of this size."""
-    below = height - picture.shape[0]
-    beside = (width or picture.shape[1]) - picture.shape[1]
-    top, left = below // 2, beside // 2
-    return cv2.copyMakeBorder(
-        picture,
-        top,
-        below - top,
-        left,
-        beside - left,
-        cv2.BORDER_CONSTANT,
-        value=PAPER,
-    )
-
-
-def _margined(cell):
-    return cv2.copyMakeBorder(cell, 0, GAP, 0, GAP, cv2.BORDER_CONSTANT, value=PAPER)
-
-
-def _indented(picture, margin):
-    return cv2.copyMakeBorder(
-        picture, 0, 0, margin, 0, cv2.BORDER_CONSTANT, value=PAPER
-    )
 
 
 def _plural(number, noun):

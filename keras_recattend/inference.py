@@ -94,7 +94,7 @@ def infer(
     outputs["steps"] = tf.fill([batch], steps)
     if with_masks:
         outputs["canvas"] = tf.reduce_max(outputs["masks"], axis=1)
-    return outputs | _of_maps(maps)
+    return outputs | _of_maps(maps, with_attention)
 
 
 def _start(model, prepared, batch):
@@ -112,11 +112,13 @@ def _start(model, prepared, batch):
     return state
 
 
-def _of_maps(maps):
+def _of_maps(maps, with_angles):
     """What is returned of the pre-processing network's `Maps`, if there are any."""
     if maps is None:
         return {}
     found = {"foreground": maps.foreground, "semantic": maps.semantic}
+    if with_angles:
+        found["angles"] = maps.angles
     return {name: values for name, values in found.items() if values is not None}
 
 

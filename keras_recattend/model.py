@@ -294,8 +294,9 @@ class RecurrentAttention(ObjectiveModel):
                 Without stopping, all T steps are run and returned.
             inference: an `Inference` in place of the config's own.
             with_masks: also return "masks" [B, T, H, W] and the last "canvas".
-            with_attention: also return "attention" [B, T, G, P] and, with a heat map,
-                "heat" [B, T, P], its probabilities.
+            with_attention: also return "attention" [B, T, G, P], with a heat map
+                "heat" [B, T, P], its probabilities, and with a pre-processing network
+                "angles" [B, H, W, 8], its probabilities.
 
         Returns:
             See the class. "steps" is the number of steps that were run.

@@ -15,7 +15,7 @@ from keras_recattend.postprocess import (
     within_foreground,
 )
 
-__all__ = ["Look", "Predictor"]
+__all__ = ["Look", "Predictor", "network_input"]
 
 # Margin round the first pass' finds, as share of their extent.
 ZOOM_MARGIN = 0.12
@@ -101,7 +101,7 @@ class Predictor:
             (first,) = self._look([image], [window])
             closer = _window_around(first.labels, self.size, self.inference.zoom)
             window, first = (closer, first) if closer else (window, None)
-        seen = _resized(image, window)
+        seen = network_input(image, window)
         run = self._run_all(tf.constant(seen[np.newaxis]))
         outputs = {name: values.numpy()[0] for name, values in run.items()}
         scores = outputs["scores"]
@@ -145,7 +145,7 @@ class Predictor:
     def _look(self, images, windows):
         """One pass over a batch, each image through its window."""
         inputs = np.stack(
-            [_resized(i, w) for i, w in zip(images, windows, strict=True)]
+            [network_input(i, w) for i, w in zip(images, windows, strict=True)]
         )
         outputs = {k: v.numpy() for k, v in self._run(tf.constant(inputs)).items()}
         return [
@@ -189,8 +189,12 @@ def _with_maps_of(first, second):
     return second._replace(foreground=first.foreground, semantic=first.semantic)
 
 
-def _resized(image, window):
-    """The window of an image at the network's size, float32 in [0, 1]."""
+def network_input(image, window):
+    """Return the window of an image at the network's size, float32 [h, w, 3] in [0, 1].
+
+    Args:
+        image: uint8 [H, W, 3]. window: a `Window`.
+    """
     height, width = window.input_size
     whole = (window.top, window.left, window.height, window.width)
     if whole == (0.0, 0.0, *map(float, image.shape[:2])):

@@ -22,7 +22,7 @@ from keras_recattend.losses_here import LossesHere
 from keras_recattend.memory import check_memory
 from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.scoring_predictor import ScoringPredictor
-from keras_recattend.training_pictures import TrainingPictures
+from keras_recattend.training_pictures import MapPictures, StepPictures
 from keras_recattend.workers import Workers
 
 __all__ = ["Training", "make_optimizer", "seed_everything", "stage_names"]
@@ -108,8 +108,8 @@ class Training:
             image. `stream` and `validation` then give "index" and "matrix" (see
             `map_cache`). None = the network runs at every step.
         bar: whether to show a progress bar.
-        panels: number of validation images whose steps TensorBoard shows at every
-            scored epoch.
+        panels: number of validation images whose steps (in the stage `preprocess`:
+            maps) TensorBoard shows at every scored epoch.
         workers: the devices and machines that train together; the model is made in
             their `scope`. Only the chief writes into the folder.
     """
@@ -130,7 +130,7 @@ class Training:
     def __post_init__(self):
         # One for all stages: its graph is traced once.
         self._predictor = ScoringPredictor(self.model)
-        self._pictures = TrainingPictures(self.model, self.examples, self.panels)
+        self._pictures = StepPictures(self.model, self.examples, self.panels)
         self._maps = KeptMaps(
             self.model, self.folder, self.unchanged, self.workers, self.bar
         )
@@ -283,8 +283,9 @@ class Training:
                 "best": validation.best,
             }
 
-        # The pre-processing network takes no steps.
-        pictures = None if objective.name == "preprocess" else self._pictures
+        pictures = self._pictures
+        if objective.name == "preprocess":
+            pictures = MapPictures(self.model, self.examples, self.panels)
         columns = history_columns(self.model.config)
         return [
             Recorder(self.folder, objective, clock, columns, about, pictures),

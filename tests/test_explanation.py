@@ -1,5 +1,6 @@
 """The steps behind a result: what they say of it, and the pictures of them."""
 
+import dataclasses
 import io
 
 import cv2
@@ -15,7 +16,7 @@ from keras_recattend.explanation import Explanation, explain
 from keras_recattend.explanation_pictures import encoded_gif
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.postprocess import Found, Window
-from keras_recattend.prediction import Predictor
+from keras_recattend.prediction import Predictor, network_input
 from keras_recattend.visualize import colour_of
 
 
@@ -25,7 +26,8 @@ def predictor_of(config, score=5.0, mask=3.0):
     model = RecurrentAttention(config)
     model.scoring.bias.assign([score])
     if config.segmentation.output == "logits":
-        (last,) = (v for v in model.weights if v.path.endswith("transposed2/bias"))
+        weights = model.segmentation.weights
+        (last,) = (v for v in weights if v.path.endswith("transposed2/bias"))
         last.assign([mask])
     return Predictor(model)
 
@@ -138,10 +140,28 @@ def test_the_papers_model_has_no_heat_map(image):
     config = tiny_models.paper_config(inference={"stop": False})
     predictor = Predictor(tiny_models.build(config))
     (explanation,) = explain(predictor, [image])
-    assert explanation.heat is None
+    assert explanation.heat is explanation.foreground is explanation.angles is None
     assert explanation.attention.shape == (4, 2, 4, 5)
     assert explanation.plot().dtype == np.uint8
     assert len(explanation.animate()) == 4
+
+
+@pytest.mark.parametrize("angles", [8, 0])
+def test_the_maps_of_a_pre_processing_network(image, angles):
+    config = tiny.preprocessed()
+    if not angles:
+        config = config.without_angles()
+    predictor = predictor_of(config)
+    (explanation,) = explain(predictor, [image])
+    seen = network_input(image, explanation.window)
+    maps = predictor.model.maps(seen[np.newaxis])
+    np.testing.assert_allclose(explanation.foreground, maps.foreground[0], atol=1e-5)
+    np.testing.assert_allclose(explanation.angles, maps.angles[0], atol=1e-5)
+    assert explanation.angles.shape == (32, 32, angles)
+    without = dataclasses.replace(explanation, foreground=None, angles=None)
+    more = explanation.plot().shape[0] - without.plot().shape[0]
+    assert 160 < more < 220  # one row of panels of 192 x 160
+    assert explanation.plot().shape[1] == without.plot().shape[1]
 
 
 # -- the pictures ----------------------------------------------------------------------

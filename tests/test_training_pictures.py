@@ -12,12 +12,12 @@ from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunFolder
 from keras_recattend.sampling import probability
 from keras_recattend.training import Training
-from keras_recattend.training_pictures import TrainingPictures
+from keras_recattend.training_pictures import MapPictures, StepPictures
 
 
 def test_the_first_images_as_the_model_is_now():
     model = RecurrentAttention(tiny.config(inference={"zoom": 2.0}))
-    pictures = TrainingPictures(model, iter(tiny.examples([(32, 32)] * 3)), 2)
+    pictures = StepPictures(model, iter(tiny.examples([(32, 32)] * 3)), 2)
     before = dict(pictures())
     assert list(before) == ["e0", "e1"]
     assert all(p.dtype == np.uint8 and p.shape[2] == 3 for p in before.values())
@@ -29,22 +29,31 @@ def test_the_first_images_as_the_model_is_now():
 
 def test_none_are_asked_for():
     model = RecurrentAttention(tiny.config())
-    assert list(TrainingPictures(model, tiny.examples(), 0)()) == []
+    assert list(StepPictures(model, tiny.examples(), 0)()) == []
 
 
-@pytest.fixture(scope="module")
-def events(tmp_path_factory):
-    """{(tag, step): value} of a joint stage of three epochs, scored every second."""
-    config = tiny.config(
-        {
-            "steps": 3,
-            "steps_per_epoch": 1,
-            "validate_every": 2,
-            "sampling_period": 2,
-        },
-        stages=("joint",),
-    )
-    folder = RunFolder(tmp_path_factory.mktemp("run") / "run")
+def test_maps_beside_the_true_ones():
+    model = RecurrentAttention(tiny.preprocessed())
+    pictures = dict(MapPictures(model, tiny.examples([(32, 64), (40, 40)]), 1)())
+    assert list(pictures) == ["e0"]
+    picture = pictures["e0"]
+    assert picture.dtype == np.uint8
+    # Two rows of three panels of 112 x 224, with captions.
+    assert 2 * 112 < picture.shape[0] < 2 * 160
+    assert 3 * 224 < picture.shape[1] < 3 * 240
+    # The maps of a network that has learnt something else are other ones.
+    weights = model.preprocessor.weights
+    (last,) = (v for v in weights if v.path.endswith("transposed2/bias"))
+    last.assign(last + np.float32([2, 0, 0, 1, 0, 0, 0, 0, 0]))
+    other = dict(MapPictures(model, tiny.examples([(32, 64)]), 1)())["e0"]
+    half = picture.shape[0] // 2
+    assert not np.array_equal(other[:half], picture[:half])
+    np.testing.assert_array_equal(other[half:], picture[half:])
+
+
+def trained_events(config, path):
+    """{(tag, step): value} of what a training writes for TensorBoard."""
+    folder = RunFolder(path)
     folder.create(config)
     Training(
         RecurrentAttention(config),
@@ -62,6 +71,21 @@ def events(tmp_path_factory):
             for value in event.summary.value:
                 found[value.tag, event.step] = tf.make_ndarray(value.tensor)
     return found
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """Those of a joint stage of three epochs, scored every second."""
+    config = tiny.config(
+        {
+            "steps": 3,
+            "steps_per_epoch": 1,
+            "validate_every": 2,
+            "sampling_period": 2,
+        },
+        stages=("joint",),
+    )
+    return trained_events(config, tmp_path_factory.mktemp("run") / "run")
 
 
 def test_scalars(events):
@@ -101,6 +125,13 @@ def test_pictures_at_every_scored_epoch(events):
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.size == (int(width), int(height))
         assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 50
+
+
+def test_maps_at_every_scored_epoch(tmp_path):
+    config = tiny.preprocessed({"validate_every": 2}, stages=("preprocess",))
+    events = trained_events(config, tmp_path / "run")
+    pictures = [key for key in events if key[0].startswith("preprocess_maps/")]
+    assert pictures == [("preprocess_maps/e0", 2)]
 
 
 def test_the_norm_of_the_gradients():
