@@ -48,7 +48,11 @@ def no_box_net(config):
         },
         segmentation={"patch_size": _whole_patch(config), "padding": 1.0},
         inference={"refinements": 0, "growth": 0.0, "inhibition": False, "zoom": 1.0},
-        stages={name: s for name, s in config.stages.items() if name != "box"},
+        stages={
+            name: dataclasses.replace(stage, neighbours=0.0)
+            for name, stage in config.stages.items()
+            if name != "box"
+        },
     )
 
 

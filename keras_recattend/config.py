@@ -302,6 +302,9 @@ class Stage:
         spill: share of the objects left to find that are painted onto true canvases all
             the same, unmarked, as if a neighbour's mask had spilled over them; only
             where a centre map can tell (stages box, segmentation and own canvases).
+        neighbours: weight of the shares of other objects that a patch's mask takes, a
+            small one as much as a large one ("normalized" filters only; stages
+            segmentation and own canvases).
         freeze_normalization: use the moving statistics in training, too.
     """
 
@@ -329,6 +332,7 @@ class Stage:
     jitter: tuple[float, float] = (0.1, 0.2)
     canvas_distortion: float = 0.0
     spill: float = 0.0
+    neighbours: float = 0.0
     freeze_normalization: bool = False
 
 

@@ -105,6 +105,17 @@ def _check_stage(config, name, stage):
             "which box_network.center_map alone can tell from found ones. Set spill to "
             "0, or center_map to True."
         )
+    if stage.neighbours and config.box_network.whole_image:
+        raise ConfigError(
+            f"stages.{name}.neighbours={stage.neighbours} needs patches of boxes, and "
+            "box_network.whole_image has none. Set neighbours to 0."
+        )
+    if stage.neighbours and config.segmentation.filters != "normalized":
+        raise ConfigError(
+            f"stages.{name}.neighbours={stage.neighbours} needs segmentation.filters "
+            f"'normalized', whose cells are means of pixels; got "
+            f"{config.segmentation.filters!r}. Set neighbours to 0."
+        )
     if name == "own_canvases" and not stage.canvases:
         raise ConfigError(
             "stages.own_canvases needs canvases of 1 or more an image, got 0."

@@ -16,6 +16,7 @@ __all__ = [
     "smooth_l1",
     "soft_iou",
     "soft_iou_matrix",
+    "taken_shares",
 ]
 
 # Added per pixel to the union (spec, section 6): 0.5 in all on 224 x 224.
@@ -162,3 +163,16 @@ def patch_loss(logits, target):
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits)
     overlap = soft_iou(tf.sigmoid(logits), target)
     return 1.0 - overlap + tf.reduce_mean(entropy, axis=[-2, -1])
+
+
+def taken_shares(logits, others):
+    """Return which share of the other objects a patch's mask takes, their sum, [N].
+
+    A small object under the mask of a large one is hidden from the steps that follow,
+    and lost as a whole; the patch's own loss hardly sees its few pixels.
+
+    Args:
+        logits: [N, h, w].
+        others: [N, h, w], the share of every cell in the other objects' areas.
+    """
+    return tf.reduce_sum(tf.sigmoid(logits) * others, axis=[-2, -1])

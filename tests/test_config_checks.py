@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from tiny_models import CONFIGS, heat_config, paper_config
 
+from keras_recattend import ablation
 from keras_recattend.config import ConfigError, Stage
 
 
@@ -116,3 +117,16 @@ def test_nothing_is_spilled_without_a_center_map():
         heat_config(stages=stages)
     config = heat_config().replace(box_network={"center_map": True}, stages=stages)
     assert config.stages["box"].spill == 0.1
+
+
+def test_shares_of_neighbours_need_cells_that_are_means():
+    stages = {"segmentation": Stage(steps=5, neighbours=1.0)}
+    with pytest.raises(ConfigError, match=r"neighbours=1\.0 needs .*filters"):
+        paper_config(stages=stages)
+    config = heat_config(stages=stages)
+    assert config.stages["segmentation"].neighbours == 1.0
+    with pytest.raises(ConfigError, match=r"neighbours=1\.0 needs patches of boxes"):
+        config.replace(box_network={"whole_image": True, "heat_map": False})
+    # The ablation turns it off.
+    whole = ablation.apply(config, "no_box_net")
+    assert whole.stages["segmentation"].neighbours == 0.0

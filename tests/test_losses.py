@@ -17,6 +17,7 @@ from keras_recattend.losses import (
     smooth_l1,
     soft_iou,
     soft_iou_matrix,
+    taken_shares,
 )
 
 
@@ -247,3 +248,17 @@ def test_patch_loss(random):
         entropy = -np.mean(np.log(np.where(target[n] == 1, p, 1 - p)))
         expected = 1 - loop_iou(p, target[n]) + entropy
         assert float(got[n]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_taken_shares():
+    """A small object under the mask counts as much as a large one."""
+    others = np.zeros((2, 4, 4), np.float32)
+    others[:, 0, 0] = 1.0  # one of a single cell
+    others[:, 2:] += 1 / 8  # one of eight
+    logits = np.full((2, 4, 4), -30.0, np.float32)
+    logits[0, 0] = 30.0  # the small one
+    logits[1, 2] = 30.0  # half of the large one
+    logits[1, 1, 0] = 30.0  # nothing of either
+    np.testing.assert_allclose(taken_shares(logits, others), [1.0, 0.5], atol=1e-6)
+    logits[:] = 0.0
+    np.testing.assert_allclose(taken_shares(logits, others), [1.0, 1.0], atol=1e-6)

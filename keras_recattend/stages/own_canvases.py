@@ -7,7 +7,6 @@ mistakes; then an ordinary step trains on some of them.
 import tensorflow as tf
 
 from keras_recattend import replicas
-from keras_recattend.losses import patch_loss, soft_iou
 from keras_recattend.stages import looking
 from keras_recattend.stages.canvases import (
     covered_centers,
@@ -16,8 +15,9 @@ from keras_recattend.stages.canvases import (
     spilled,
 )
 from keras_recattend.stages.objective import Objective, split_seed
+from keras_recattend.stages.patches import further_terms, segment_patches
 from keras_recattend.stages.rollout import rollout
-from keras_recattend.stages.segmenting import jitter_boxes, segment_patches
+from keras_recattend.stages.segmenting import jitter_boxes
 
 __all__ = ["OwnCanvasesStage"]
 
@@ -33,6 +33,10 @@ class OwnCanvasesStage(Objective):
     name = "own_canvases"
     terms = (*looking.TERMS, "patch")
     measures = (*looking.MEASURES, "patch_iou")
+
+    def __init__(self, config, stage=None, seed=0):
+        self.terms += further_terms(stage or config.stages[self.name])
+        super().__init__(config, stage, seed)
 
     def evaluate(self, model, batch, step, seed, training):
         seeds = split_seed(seed, 7)
@@ -54,25 +58,28 @@ class OwnCanvasesStage(Objective):
         cut = tuple(map(tf.stop_gradient, model.patch_box(box)))
         if training:
             cut = jitter_boxes(*cut, self.stage.jitter, seeds[4])
-        logits, target, features = segment_patches(
-            model, batch, canvases, *cut, aim.index, norm
+        patches = segment_patches(
+            model,
+            batch,
+            canvases,
+            *cut,
+            aim.index,
+            norm,
+            with_others=self.stage.neighbours > 0,
         )
         terms, measures = looking.look_terms(
             model,
             box,
             aim,
-            model.scoring(box.state, features),
+            model.scoring(box.state, patches.features),
             center,
             size,
             uncovered,
             blobs,
         )
         weight = aim.exists * tf.cast(aim.iou > LEAST_OVERLAP, tf.float32)
-        total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
-        terms["patch"] = tf.reduce_sum(weight * patch_loss(logits, target)) / total
-        iou = soft_iou(tf.round(tf.sigmoid(logits)), target)
-        measures["patch_iou"] = tf.reduce_sum(weight * iou) / total
-        return terms, measures
+        of_patches = patches.terms(weight, self.stage.neighbours)
+        return terms | of_patches[0], measures | of_patches[1]
 
     def _canvases(self, model, batch, true_boxes, seeds, training):
         """Return (canvases [B K, H, W], uncovered [B, K, T], centers), some true.

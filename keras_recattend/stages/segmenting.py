@@ -3,12 +3,11 @@
 import tensorflow as tf
 
 from keras_recattend import replicas
-from keras_recattend.layers.gaussian import extract
-from keras_recattend.losses import patch_loss, soft_iou
 from keras_recattend.stages.canvases import distort, draw_covered, paint, spilled
 from keras_recattend.stages.objective import Objective, split_seed
+from keras_recattend.stages.patches import further_terms, segment_patches
 
-__all__ = ["SegmentationStage", "jitter_boxes", "segment_patches", "sequence_covered"]
+__all__ = ["SegmentationStage", "jitter_boxes", "sequence_covered"]
 
 
 class SegmentationStage(Objective):
@@ -21,6 +20,10 @@ class SegmentationStage(Objective):
     name = "segmentation"
     terms = ("patch",)
     measures = ("patch_iou",)
+
+    def __init__(self, config, stage=None, seed=0):
+        self.terms += further_terms(stage or config.stages[self.name])
+        super().__init__(config, stage, seed)
 
     def variables(self, model):
         return model.segmentation.trainable_variables
@@ -52,7 +55,7 @@ class SegmentationStage(Objective):
         if training:
             center, size = jitter_boxes(center, size, self.stage.jitter, seeds[3])
         size *= self.config.segmentation.padding if model.is_normalized else 1.0
-        logits, target, _ = segment_patches(
+        patches = segment_patches(
             model,
             batch,
             canvases,
@@ -60,14 +63,9 @@ class SegmentationStage(Objective):
             size,
             tf.reshape(index, [-1]),
             training,
+            with_others=self.stage.neighbours > 0,
         )
-        weight = of_target(exists)
-        total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
-        iou = soft_iou(tf.round(tf.sigmoid(logits)), target)
-        return (
-            {"patch": tf.reduce_sum(weight * patch_loss(logits, target)) / total},
-            {"patch_iou": tf.reduce_sum(weight * iou) / total},
-        )
+        return patches.terms(of_target(exists), self.stage.neighbours)
 
 
 def sequence_covered(exists):
@@ -89,30 +87,3 @@ def jitter_boxes(center, size, amount, seed):
     shift = replicas.normal(tf.shape(center), seeds[0]) * amount[0]
     growth = replicas.normal(tf.shape(size), seeds[1]) * amount[1]
     return center + shift * size, size * tf.exp(tf.clip_by_value(growth, -0.7, 0.7))
-
-
-def segment_patches(model, batch, canvases, center, size, index, training):
-    """Cut N = B K patches, segment them; return (logits, target masks, features).
-
-    Args:
-        canvases: [N, H, W]. center, size: of the patches, [N, 2] pixels.
-        index: int32 [N], each patch's object (0-based slot).
-    """
-    read, _ = model.filters(center, size, _size_variance(model, size))
-    parts = [extract(batch["image"], *read), extract(canvases[..., tf.newaxis], *read)]
-    if "extra" in batch:
-        parts.append(extract(batch["extra"], *read))
-    labels = batch["labels"][:, tf.newaxis]  # [B, 1, H, W]
-    objects = tf.reshape(index + 1, [tf.shape(labels)[0], -1, 1, 1])
-    mask = tf.reshape(tf.equal(labels, objects), tf.shape(canvases))
-    target = extract(tf.cast(mask, tf.float32)[..., tf.newaxis], *read)[..., 0]
-    result = model.segmentation(tf.concat(parts, axis=-1), training=training)
-    return result.heat, tf.stop_gradient(target), result.features
-
-
-def _size_variance(model, size):
-    """Variance of the density filters as the box sets it (spec, section 1)."""
-    if model.is_normalized:
-        return None
-    patch = tf.constant(model.config.segmentation.patch_size, tf.float32)
-    return tf.math.log(size / patch)

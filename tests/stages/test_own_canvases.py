@@ -11,7 +11,7 @@ import tiny
 from keras_recattend.config import BoxNetwork, Inference
 from keras_recattend.layers import Canvas
 from keras_recattend.model import RecurrentAttention, Segment
-from keras_recattend.stages import OwnCanvasesStage
+from keras_recattend.stages import OwnCanvasesStage, own_canvases
 from keras_recattend.stages.objective import split_seed
 from keras_recattend.stages.rollout import rollout
 
@@ -178,6 +178,19 @@ def test_terms_are_finite_with_images_without_objects(model, counts):
     assert set(terms) == set(stage.terms)
     for name, value in (terms | measures).items():
         assert np.isfinite(value), name
+
+
+def test_what_is_taken_of_others_is_a_term_of_the_loss(model, monkeypatch):
+    # The boxes of a model that has learnt nothing, too.
+    monkeypatch.setattr(own_canvases, "LEAST_OVERLAP", -1.0)
+    batch = tiny.batch((3, 2))
+    plain, weighed = stage_of(), stage_of(neighbours=1.0)
+    without, _ = plain(model, batch, 3, training=False)
+    terms, _ = weighed(model, batch, 3, training=False)
+    assert set(terms) == set(weighed.terms) == {*without, "neighbours"}
+    assert 0.0 < terms["neighbours"] < tiny.SLOTS
+    for name, value in without.items():
+        np.testing.assert_allclose(terms[name], value, rtol=1e-5)
 
 
 def test_ids_without_a_slot_are_ignored(model):

@@ -1,4 +1,4 @@
-"""The segmentation stage: what is cut, and what is to be found in it."""
+"""The segmentation stage: moved boxes, the sequence, its loss."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,7 @@ import tiny
 
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.stages import SegmentationStage
-from keras_recattend.stages.segmenting import (
-    jitter_boxes,
-    segment_patches,
-    sequence_covered,
-)
+from keras_recattend.stages.segmenting import jitter_boxes, sequence_covered
 
 SEED = tf.constant([1, 2])
 
@@ -55,69 +51,23 @@ def test_sequence_covers_what_comes_before():
                 assert float(covered[b, t, other]) == expected
 
 
-def gaussian_mean(mask, center, size, length):
-    """Each cell of the patch as a Gaussian mean of the mask's pixels."""
-    patch = np.zeros(length)
-    weights = []
-    for axis in (0, 1):
-        spacing = size[axis] / length[axis]
-        rows = []
-        for i in range(length[axis]):
-            mean = center[axis] + spacing * (i - (length[axis] - 1) / 2)
-            deviation = max(0.5 * spacing, 0.5)
-            pixels = np.arange(mask.shape[axis])
-            value = np.exp(-0.5 * ((pixels - mean) / deviation) ** 2)
-            rows.append(value / max(value.sum(), 1e-3))
-        weights.append(rows)
-    for i in range(length[0]):
-        for j in range(length[1]):
-            patch[i, j] = weights[0][i] @ mask @ weights[1][j]
-    return patch
-
-
-def test_target_is_the_objects_mask_in_the_patch(model):
+def test_what_is_taken_of_others_is_a_term_of_the_loss(model):
     batch = tiny.batch((3, 2))
-    index = [2, 0, 1, 1]  # two canvases an image
-    center = np.array([[12.0, 14], [20, 9], [16, 16], [15, 18]], np.float32)
-    size = np.array([[14.0, 16], [18, 12], [20, 20], [16, 16]], np.float32)
-    canvases = tf.zeros([4, *tiny.SIZE])
-    logits, target, features = segment_patches(
-        model,
-        batch,
-        canvases,
-        tf.constant(center),
-        tf.constant(size),
-        tf.constant(index),
-        False,
-    )
-    assert logits.shape == target.shape == (4, 16, 16)
-    assert features.shape[0] == 4
-    for n in range(4):
-        mask = batch["labels"].numpy()[n // 2] == index[n] + 1
-        expected = gaussian_mean(mask, center[n], size[n], (16, 16))
-        np.testing.assert_allclose(target[n], expected, atol=2e-3)
-
-
-def test_patch_shows_the_image_and_its_own_canvas(model, monkeypatch):
-    """The network gets the patch's picture and canvas, in this order."""
-    seen = []
-    network = model.segmentation.call
-
-    def spy(patch, **options):
-        seen.append(patch.numpy())
-        return network(patch, **options)
-
-    monkeypatch.setattr(model.segmentation, "call", spy)
-    batch = {
-        "image": tf.ones([1, *tiny.SIZE, 3]) * [0.2, 0.4, 0.6],
-        "labels": tf.ones([1, *tiny.SIZE], tf.int32),
+    stages = {
+        weight: SegmentationStage(
+            tiny.config({"neighbours": weight}, stages=["segmentation"]), seed=3
+        )
+        for weight in (0.0, 1.0, 2.0)
     }
-    canvases = tf.stack([tf.zeros(tiny.SIZE), tf.ones(tiny.SIZE)])
-    middle = tf.constant([[15.5, 15.5]] * 2), tf.constant([[12.0, 12.0]] * 2)
-    segment_patches(model, batch, canvases, *middle, tf.constant([0, 0]), False)
-    for n, canvas in ((0, 0.0), (1, 1.0)):
-        cell = seen[0][n, 8, 8]
-        np.testing.assert_allclose(cell, [0.2, 0.4, 0.6, canvas], atol=2e-3)
+    terms = {w: s(model, batch, 0, training=False)[0] for w, s in stages.items()}
+    assert set(terms[0.0]) == {"patch"} == set(stages[0.0].terms)
+    assert set(terms[1.0]) == {"patch", "neighbours"} == set(stages[1.0].terms)
+    assert terms[1.0]["neighbours"] > 0.01
+    np.testing.assert_allclose(
+        terms[2.0]["neighbours"], 2 * terms[1.0]["neighbours"], rtol=1e-5
+    )
+    for values in terms.values():
+        np.testing.assert_allclose(values["patch"], terms[0.0]["patch"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("canvases", [2, 0], ids=["random canvases", "sequence"])
