@@ -22,7 +22,7 @@ def test_the_whole_image_bit_for_bit(random, shape):
     window = postprocess.Window.whole(shape, (24, 32))
     function = tf.function(resized, autograph=False)
     np.testing.assert_array_equal(
-        function(image, (24, 32)), prediction._resized(image, window)
+        function(image, (24, 32)), prediction.network_input(image, window)
     )
 
 
@@ -39,7 +39,7 @@ def test_the_whole_image_bit_for_bit(random, shape):
 )
 def test_a_window_to_one_grey_level_in_a_hundred_thousand(random, shape, window):
     image = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
-    truth = prediction._resized(image, postprocess.Window(*window, (112, 96)))
+    truth = prediction.network_input(image, postprocess.Window(*window, (112, 96)))
     function = tf.function(resized_window, autograph=False)
     got = function(image, tf.constant(window, tf.float64), (112, 96))
     difference = np.rint(np.abs(got - truth) * 255)
