@@ -104,7 +104,7 @@ def parse(arguments=None):
         type=int,
         default=2,
         metavar="N",
-        help="validation images whose maps or steps TensorBoard shows; default 2",
+        help="validation images that TensorBoard shows; default 2, 0 = none",
     )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
