@@ -284,8 +284,7 @@ def _maps(explanation, panel, width):
     label = np.full((height, LABEL, 3), PAPER[0], np.uint8)
     if explanation.angles.shape[-1]:
         label = centred(direction_wheel(5 * TEXT), height, LABEL)
-    cells = [label] + [centred(p, height) for p in panels.values()]
-    row = np.hstack([margined(cell) for cell in cells])
+    row = _beside(label, panels)
     heading = _heading(panels, row.shape[1])
     picture = indented(np.vstack([heading, row]), MARGIN)
     blank = np.full((picture.shape[0], width - picture.shape[1], 3), PAPER[0], np.uint8)
@@ -297,6 +296,11 @@ def _row(explanation, step, panel):
     height = panels["box"].shape[0]
     label = np.full((max(height, 8 * TEXT), LABEL, 3), PAPER[0], np.uint8)
     _write_step(label, explanation, step)
+    return _beside(label, panels)
+
+
+def _beside(label, panels):
+    """The panels in a row on the right of what is said about them."""
     cells = [label] + [centred(p, label.shape[0]) for p in panels.values()]
     return np.hstack([margined(cell) for cell in cells])
 

@@ -5,6 +5,7 @@ import typing
 import tensorflow as tf
 
 from keras_recattend import replicas
+from keras_recattend.boxes import label_boxes
 from keras_recattend.layers.gaussian import extract
 from keras_recattend.losses import patch_loss, soft_iou, taken_shares
 
@@ -103,13 +104,9 @@ def pixel_shares(labels, slots, least):
         labels: int32 [B, H, W], 0 = background, which has no share.
         slots: the highest id. least: an object counts for so many pixels at least.
     """
-    batch = tf.shape(labels)[0]
-    segments = labels + tf.range(batch)[:, tf.newaxis, tf.newaxis] * (slots + 1)
-    areas = tf.math.unsorted_segment_sum(
-        tf.ones_like(labels, tf.float32), segments, batch * (slots + 1)
-    )
+    _, _, areas = label_boxes(labels, slots)
     shares = 1.0 / tf.maximum(areas, float(max(least, 1)))
-    return tf.reshape(shares, [batch, slots + 1]) * tf.constant([0.0] + [1.0] * slots)
+    return tf.pad(shares, [[0, 0], [1, 0]])
 
 
 def _size_variance(model, size):

@@ -4,48 +4,28 @@ No box says which object a patch is meant for: the network chooses, and is taugh
 uncovered object that its own output overlaps most.
 """
 
-import typing
-
 import tensorflow as tf
 
 from keras_recattend import replicas
 from keras_recattend.layers.gaussian import extract
-from keras_recattend.losses import patch_loss, soft_iou, soft_iou_matrix
+from keras_recattend.losses import soft_iou_matrix
 from keras_recattend.stages.canvases import draw_covered, paint
 from keras_recattend.stages.looking import SCORE_WEIGHT
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.stages.own_canvases import OwnCanvasesStage
+from keras_recattend.stages.patches import Patches
 
-__all__ = ["WholeOwnCanvasesStage", "WholePatch", "WholeSegmentationStage"]
-
-
-class WholePatch(typing.NamedTuple):
-    """N = B K whole images segmented.
-
-    Attributes:
-        logits, target: [N, h, w], the output and the object that it is meant for.
-        features: the CNN's last map.
-        exists: [N], 1 where an object is left, 0 when all are covered.
-    """
-
-    logits: tf.Tensor
-    target: tf.Tensor
-    features: tf.Tensor
-    exists: tf.Tensor
-
-    def terms(self):
-        """Return (loss, IoU) on the patches, means over those that have a target."""
-        total = tf.maximum(replicas.total(tf.reduce_sum(self.exists)), 1.0)
-        loss = self.exists * patch_loss(self.logits, self.target)
-        iou = soft_iou(tf.round(tf.sigmoid(self.logits)), self.target)
-        return tf.reduce_sum(loss) / total, tf.reduce_sum(self.exists * iou) / total
+__all__ = ["WholeOwnCanvasesStage", "WholeSegmentationStage"]
 
 
 def segment_whole(model, batch, canvases, uncovered, training):
-    """Segment the whole image on N = B K canvases; return a `WholePatch`.
+    """Segment the whole image on N = B K canvases.
 
     Args:
         canvases: [N, H, W]. uncovered: [B, K, T].
+
+    Returns:
+        `Patches`, and float32 [N], 1 where an object is left, 0 when all are covered.
     """
     box = model.box_head.whole(tf.shape(canvases)[0])
     read, _ = model.filters(box.center, box.size, box.log_variance)
@@ -60,12 +40,8 @@ def segment_whole(model, batch, canvases, uncovered, training):
         tf.where(uncovered > 0, overlap, -1.0), axis=-1, output_type=tf.int32
     )
     target = tf.reshape(tf.gather(objects, index, batch_dims=1), tf.shape(result.heat))
-    return WholePatch(
-        result.heat,
-        tf.stop_gradient(target),
-        result.features,
-        tf.reshape(tf.reduce_max(uncovered, axis=-1), [-1]),
-    )
+    patches = Patches(result.heat, tf.stop_gradient(target), result.features, None)
+    return patches, tf.reshape(tf.reduce_max(uncovered, axis=-1), [-1])
 
 
 def _small_objects(model, labels, slots):
@@ -94,9 +70,8 @@ class WholeSegmentationStage(Objective):
         covered = draw_covered(exists, count, seeds[0], leave_one=True)
         canvases = paint(labels, covered, noise_seed=seeds[1])
         uncovered = exists[:, tf.newaxis] - covered
-        patch = segment_whole(model, batch, canvases, uncovered, training)
-        loss, iou = patch.terms()
-        return {"patch": loss}, {"patch_iou": iou}
+        patches, exists = segment_whole(model, batch, canvases, uncovered, training)
+        return patches.terms(exists)
 
 
 class WholeOwnCanvasesStage(OwnCanvasesStage):
@@ -113,17 +88,13 @@ class WholeOwnCanvasesStage(OwnCanvasesStage):
         norm = training and not self.stage.freeze_normalization
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         box = model.look(prepared.repeat(self.stage.canvases), canvases, training=norm)
-        patch = segment_whole(model, batch, canvases, uncovered, norm)
-        logit = model.scoring(box.state, patch.features)
-        entropy = tf.nn.sigmoid_cross_entropy_with_logits(
-            labels=patch.exists, logits=logit
-        )
-        loss, iou = patch.terms()
-        right = tf.equal(logit > 0, patch.exists > 0)
+        patches, exists = segment_whole(model, batch, canvases, uncovered, norm)
+        logit = model.scoring(box.state, patches.features)
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=exists, logits=logit)
+        right = tf.equal(logit > 0, exists > 0)
+        terms, measures = patches.terms(exists)
         return (
-            {"score": SCORE_WEIGHT * replicas.batch_mean(entropy), "patch": loss},
-            {
-                "score_accuracy": replicas.batch_mean(tf.cast(right, tf.float32)),
-                "patch_iou": iou,
-            },
+            {"score": SCORE_WEIGHT * replicas.batch_mean(entropy)} | terms,
+            {"score_accuracy": replicas.batch_mean(tf.cast(right, tf.float32))}
+            | measures,
         )

@@ -41,13 +41,13 @@ def test_the_target_is_the_object_that_the_output_overlaps_most(
     batch = tiny.batch((3, 3))
     heat = shown(batch, (found, 1))
     uncovered = tf.ones([2, 1, tiny.SLOTS])
-    patch = segmented(model, monkeypatch, batch, heat, uncovered)
+    patches, exists = segmented(model, monkeypatch, batch, heat, uncovered)
     for target, labels, wanted in zip(
-        patch.target.numpy(), batch["labels"].numpy(), (found, 1), strict=True
+        patches.target.numpy(), batch["labels"].numpy(), (found, 1), strict=True
     ):
         # Read by filters half a pixel wide: the edges blur.
         np.testing.assert_array_equal(target > 0.5, labels == wanted)
-    np.testing.assert_array_equal(patch.exists, [1.0, 1.0])
+    np.testing.assert_array_equal(exists, [1.0, 1.0])
 
 
 def test_covered_objects_are_no_targets(model, monkeypatch):
@@ -56,13 +56,13 @@ def test_covered_objects_are_no_targets(model, monkeypatch):
     labels = batch["labels"].numpy()[0]
     heat = np.repeat(shown(batch, (2,)), 3, axis=0)
     uncovered = tf.constant([[[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
-    patch = segmented(model, monkeypatch, batch, heat, uncovered)
-    np.testing.assert_array_equal(patch.target.numpy()[0] > 0.5, labels == 2)
-    np.testing.assert_array_equal(patch.target.numpy()[1] > 0.5, labels == 1)
-    np.testing.assert_array_equal(patch.exists, [1.0, 1.0, 0.0])
+    patches, exists = segmented(model, monkeypatch, batch, heat, uncovered)
+    np.testing.assert_array_equal(patches.target.numpy()[0] > 0.5, labels == 2)
+    np.testing.assert_array_equal(patches.target.numpy()[1] > 0.5, labels == 1)
+    np.testing.assert_array_equal(exists, [1.0, 1.0, 0.0])
     # The last canvas has no target: only the first two count, and only one is right.
-    _, iou = patch.terms()
-    assert 0.4 < float(iou) < 0.55
+    _, measures = patches.terms(exists)
+    assert 0.4 < float(measures["patch_iou"]) < 0.55
 
 
 @pytest.mark.parametrize("name", ["segmentation", "own_canvases", "joint"])
