@@ -12,6 +12,29 @@ __all__ = ["check_config"]
 # Objects of a label map of 16 bits: 0 is the background, and the loop has one step
 # more than there are objects.
 MOST_INSTANCES = 65_534
+# Settings of a stage that are 1 or more, and those between 0 and their most.
+_COUNTS_OF_STAGE = (
+    "steps",
+    "batch_size",
+    "steps_per_epoch",
+    "validate_every",
+    "period",
+    "sampling_period",
+)
+_MOST_OF_STAGE = {
+    "share": math.inf,
+    "canvases": math.inf,
+    "true_canvases": 1,
+    "learning_rate": math.inf,
+    "weight_decay": math.inf,
+    "decay": 1,
+    "warmup": 1,
+    "clip_norm": math.inf,
+    "clip_value": math.inf,
+    "canvas_distortion": math.inf,
+    "spill": 1,
+    "neighbours": math.inf,
+}
 
 
 def check_config(config, stages):
@@ -85,11 +108,18 @@ def _check_stage(config, name, stage):
             "stages.preprocess trains the pre-processing network, but preprocessor is "
             "None. Give one, or leave the stage out."
         )
-    for field_name in ("steps", "batch_size", "steps_per_epoch", "validate_every"):
+    for field_name in _COUNTS_OF_STAGE:
         if getattr(stage, field_name) < 1:
             raise ConfigError(
                 f"stages.{name}.{field_name} must be 1 or more, got "
                 f"{getattr(stage, field_name)}."
+            )
+    for field_name, most in _MOST_OF_STAGE.items():
+        value = getattr(stage, field_name)
+        if not 0 <= value <= most:
+            wanted = "0 or more" if most == math.inf else f"from 0 to {most}"
+            raise ConfigError(
+                f"stages.{name}.{field_name} must be {wanted}, got {value}."
             )
     unrolled = name == "joint" or (name == "box" and not stage.canvases)
     if unrolled and config.normalization == "batch" and not stage.freeze_normalization:

@@ -119,6 +119,24 @@ def test_nothing_is_spilled_without_a_center_map():
     assert config.stages["box"].spill == 0.1
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"neighbours": -0.5}, "neighbours must be 0 or more, got -0.5"),
+        ({"canvas_distortion": -0.01}, "canvas_distortion must be 0 or more"),
+        ({"learning_rate": -1e-3}, "learning_rate must be 0 or more"),
+        ({"canvases": -1}, "canvases must be 0 or more, got -1"),
+        ({"true_canvases": 1.5}, "true_canvases must be from 0 to 1, got 1.5"),
+        ({"spill": -0.1}, "spill must be from 0 to 1"),
+        ({"sampling_period": 0}, "sampling_period must be 1 or more, got 0"),
+        ({"weight_decay": float("nan")}, "weight_decay must be 0 or more, got nan"),
+    ],
+)
+def test_numbers_of_a_stage_outside_their_bounds_are_refused(setting, message):
+    with pytest.raises(ConfigError, match=rf"stages\.segmentation\.{message}"):
+        heat_config(stages={"segmentation": Stage(steps=5, **setting)})
+
+
 def test_shares_of_neighbours_need_cells_that_are_means():
     stages = {"segmentation": Stage(steps=5, neighbours=1.0)}
     with pytest.raises(ConfigError, match=r"neighbours=1\.0 needs .*filters"):
