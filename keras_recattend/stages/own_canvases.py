@@ -65,7 +65,7 @@ class OwnCanvasesStage(Objective):
             *cut,
             aim.index,
             norm,
-            with_others=self.stage.neighbours > 0,
+            neighbours=self.stage.neighbours,
         )
         terms, measures = looking.look_terms(
             model,
@@ -78,7 +78,7 @@ class OwnCanvasesStage(Objective):
             blobs,
         )
         weight = aim.exists * tf.cast(aim.iou > LEAST_OVERLAP, tf.float32)
-        of_patches = patches.terms(weight, self.stage.neighbours)
+        of_patches = patches.terms(weight)
         return terms | of_patches[0], measures | of_patches[1]
 
     def _canvases(self, model, batch, true_boxes, seeds, training):

@@ -19,29 +19,27 @@ class Patches(typing.NamedTuple):
         logits, target: [N, h, w], the output and the object that it is meant for.
         features: the CNN's last map.
         others: [N, h, w], the share of every cell in the areas of the other objects, or
-            None where it was not asked for.
+            None where `neighbours` is 0.
+        neighbours: weight of what a mask takes of the others.
     """
 
     logits: tf.Tensor
     target: tf.Tensor
     features: tf.Tensor
-    others: tf.Tensor | None
+    others: tf.Tensor | None = None
+    neighbours: float = 0.0
 
-    def terms(self, weight, neighbours=0.0):
-        """Return (terms, measures), means over the patches.
-
-        Args:
-            weight: [N], of each patch. neighbours: of what is taken of other objects.
-        """
+    def terms(self, weight):
+        """Return (terms, measures), means over the patches with weights [N]."""
         total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
 
         def mean(values):
             return tf.reduce_sum(weight * values) / total
 
         terms = {"patch": mean(patch_loss(self.logits, self.target))}
-        if neighbours:
+        if self.neighbours:
             taken = taken_shares(self.logits, self.others)
-            terms["neighbours"] = neighbours * mean(taken)
+            terms["neighbours"] = self.neighbours * mean(taken)
         iou = soft_iou(tf.round(tf.sigmoid(self.logits)), self.target)
         return terms, {"patch_iou": mean(iou)}
 
@@ -52,14 +50,14 @@ def further_terms(stage):
 
 
 def segment_patches(
-    model, batch, canvases, center, size, index, training, with_others=False
+    model, batch, canvases, center, size, index, training, neighbours=0.0
 ):
     """Cut N = B K patches and segment them; return `Patches`.
 
     Args:
         canvases: [N, H, W]. center, size: of the patches, [N, 2] pixels.
         index: int32 [N], each patch's object (0-based slot).
-        with_others: whether to say where the other objects are.
+        neighbours: weight of what the masks take of other objects.
     """
     read, _ = model.filters(center, size, _size_variance(model, size))
     parts = [extract(batch["image"], *read), extract(canvases[..., tf.newaxis], *read)]
@@ -71,10 +69,10 @@ def segment_patches(
     mask = tf.reshape(mask, tf.shape(canvases))
     target = extract(tf.cast(mask, tf.float32)[..., tf.newaxis], *read)[..., 0]
     target, others = tf.stop_gradient(target), None
-    if with_others:
+    if neighbours:
         others = _other_objects(model, batch["labels"], objects, target, read, size)
     result = model.segmentation(tf.concat(parts, axis=-1), training=training)
-    return Patches(result.heat, target, result.features, others)
+    return Patches(result.heat, target, result.features, others, neighbours)
 
 
 def _other_objects(model, labels, objects, target, read, size):

@@ -63,9 +63,9 @@ class SegmentationStage(Objective):
             size,
             tf.reshape(index, [-1]),
             training,
-            with_others=self.stage.neighbours > 0,
+            neighbours=self.stage.neighbours,
         )
-        return patches.terms(of_target(exists), self.stage.neighbours)
+        return patches.terms(of_target(exists))
 
 
 def sequence_covered(exists):

@@ -40,7 +40,7 @@ def segment_whole(model, batch, canvases, uncovered, training):
         tf.where(uncovered > 0, overlap, -1.0), axis=-1, output_type=tf.int32
     )
     target = tf.reshape(tf.gather(objects, index, batch_dims=1), tf.shape(result.heat))
-    patches = Patches(result.heat, tf.stop_gradient(target), result.features, None)
+    patches = Patches(result.heat, tf.stop_gradient(target), result.features)
     return patches, tf.reshape(tf.reduce_max(uncovered, axis=-1), [-1])
 
 

@@ -52,6 +52,7 @@ def test_target_is_the_objects_mask_in_the_patch(model):
     assert patches.logits.shape == patches.target.shape == (4, 16, 16)
     assert patches.features.shape[0] == 4
     assert patches.others is None
+    assert set(patches.terms(tf.ones(4))[0]) == {"patch"}
     for n in range(4):
         mask = batch["labels"].numpy()[n // 2] == index[n] + 1
         expected = gaussian_mean(mask, center[n], size[n], (16, 16))
@@ -74,7 +75,7 @@ def test_others_have_their_share_in_every_cell(model):
         tf.constant(size),
         tf.constant(index),
         False,
-        with_others=True,
+        neighbours=0.5,
     )
     for n in range(4):
         expected = np.zeros((16, 16))
@@ -88,9 +89,8 @@ def test_others_have_their_share_in_every_cell(model):
     everything = tf.fill(patches.logits.shape, 20.0)
     whole = patches._replace(logits=everything)
     weight = tf.constant([0.0, 0.0, 0.0, 1.0])
-    terms, _ = whole.terms(weight, neighbours=0.5)
+    terms, _ = whole.terms(weight)
     assert float(terms["neighbours"]) == pytest.approx(0.5, abs=0.03)
-    assert set(whole.terms(weight)[0]) == {"patch"}
 
 
 def test_a_pixel_is_a_share_of_its_object():
