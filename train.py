@@ -14,6 +14,7 @@ scores stay empty, metrics.json says that there are none and images.csv is not w
 What to expect of such weights, python -m keras_recattend.cross_validation measures.
 """
 
+import dataclasses
 import datetime
 import logging
 import sys
@@ -80,6 +81,13 @@ def parse(arguments=None):
     model.add_argument("--seed", type=int, default=0, help="split, order, weights")
     model.add_argument("--minutes", type=float, help="budget over the stages")
     model.add_argument("--max-steps", type=int, help="end every stage after so many")
+    model.add_argument(
+        "--learning-rate-factor",
+        type=float,
+        default=1.0,
+        metavar="F",
+        help="times every stage's learning rate; below 1 with --init, to go on gently",
+    )
     speed = parser.add_argument_group("devices and numbers")
     speed.add_argument(
         "--precision",
@@ -117,6 +125,11 @@ def parse(arguments=None):
         raise UserError(
             f"--fold {options.fold} and --val-fraction 0 contradict one another: in a "
             "fold some images validate. Leave one of them out."
+        )
+    if not 0 < options.learning_rate_factor < float("inf"):
+        raise UserError(
+            "--learning-rate-factor must be a number above 0, got "
+            f"{options.learning_rate_factor}."
         )
     if options.panels < 0:
         raise UserError(f"--panels must be 0 or more, got {options.panels}.")
@@ -163,7 +176,7 @@ def main():
         options = resumed(options, about["options"], parse([]))
     else:
         config = presets.get(options.preset or presets.of_dataset(_dataset(options)))
-        config = config.replace(**_changes(options))
+        config = config.replace(**_changes(options, config.stages))
         if options.ablation:
             config = ablation.apply(config, options.ablation)
         about = {"options": kept(options), "versions": versions()}
@@ -252,13 +265,21 @@ def _dataset(options):
     return catalog.actual_name(options.dataset, catalog.options_of(vars(options)))
 
 
-def _changes(options):
-    """What the options change of the preset."""
+def _changes(options, stages):
+    """What the options change of the preset, which has these stages."""
     given = {
         "max_instances": options.max_instances,
         "min_object_area": options.min_area,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if options.learning_rate_factor != 1.0:
+        changes["stages"] = {
+            name: dataclasses.replace(
+                stage, learning_rate=options.learning_rate_factor * stage.learning_rate
+            )
+            for name, stage in stages.items()
+        }
+    return changes
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ KEPT_OPTIONS = (
     "minutes",
     "precision",
     "max_steps",
+    "learning_rate_factor",
 )
 WEIGHTS = "best.weights.h5"
 SCORES = ("metrics.json", "images.csv")

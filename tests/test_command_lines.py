@@ -137,6 +137,7 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path, arguments, words):
         (["--resume", "--run-dir", "none"], ["none", "not a run folder"]),
         (["--minutes", "0"], ["--minutes"]),
         (["--max-steps", "-3"], ["--max-steps"]),
+        (["--learning-rate-factor", "0"], ["--learning-rate-factor", "above 0"]),
         (["--seed", "-1"], ["seed"]),
         (["--precision", "mixed_float"], ["'mixed_float'", "'mixed_float16'"]),
         (["--strategy", "miror"], ["'miror'", "'mirrored'"]),
@@ -249,7 +250,8 @@ def run(plants, tmp_path_factory):
     try:
         options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
         options += ["--records-dir", folder.parent / "records", "--preset", "tiny"]
-        assert call("train", *options, "--max-steps", 2, "--seed", 5) == 0
+        options += ["--max-steps", 2, "--learning-rate-factor", 0.5]
+        assert call("train", *options, "--seed", 5) == 0
     finally:
         tf.config.run_functions_eagerly(False)
         patch.undo()
@@ -267,6 +269,15 @@ def assert_summary(summary, count):
         assert np.isfinite(list(summary[name].values())).all()
     assert 0 <= summary["sbd"]["mean"] <= 100
     assert 0 <= summary["fbd"]["mean"] <= 100
+
+
+def test_the_learning_rate_factor_counts_in_every_stage(run):
+    config, about = RunFolder(run).read()
+    assert about["options"]["learning_rate_factor"] == 0.5
+    usual = tiny_preset().stages
+    for name, stage in config.stages.items():
+        assert stage.learning_rate == 0.5 * usual[name].learning_rate
+    assert set(config.stages) == set(usual)
 
 
 def test_train_leaves_a_run(run):
