@@ -78,6 +78,7 @@ def cvppp():
             sharpness=10.0,
         ),
         segmentation=Segmentation(
+            patch_size=(64, 64),
             depths=(16, 16, 32, 32, 64, 64, 64),
             pools=(1, 2, 1, 2, 1, 2, 1),
             transposed_depths=(64, 48, 48, 32, 32, 16, 16, 1),
@@ -96,7 +97,11 @@ def cvppp():
         stages={
             "box": Stage(steps=6000, share=0.36, canvases=4, steps_per_epoch=100),
             "segmentation": Stage(
-                steps=8000, share=0.2, canvas_distortion=0.005, steps_per_epoch=100
+                steps=8000,
+                share=0.2,
+                canvas_distortion=0.005,
+                neighbours=0.25,
+                steps_per_epoch=100,
             ),
             "own_canvases": Stage(
                 steps=2000,
@@ -104,6 +109,7 @@ def cvppp():
                 learning_rate=4e-4,
                 canvases=8,
                 jitter=(0.03, 0.08),
+                neighbours=0.25,
                 steps_per_epoch=25,
                 validate_every=4,
             ),
