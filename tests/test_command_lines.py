@@ -271,15 +271,6 @@ def assert_summary(summary, count):
     assert 0 <= summary["fbd"]["mean"] <= 100
 
 
-def test_the_learning_rate_factor_counts_in_every_stage(run):
-    config, about = RunFolder(run).read()
-    assert about["options"]["learning_rate_factor"] == 0.5
-    usual = tiny_preset().stages
-    for name, stage in config.stages.items():
-        assert stage.learning_rate == 0.5 * usual[name].learning_rate
-    assert set(config.stages) == set(usual)
-
-
 def test_train_leaves_a_run(run):
     files = {path.name for path in run.iterdir()}
     assert {
@@ -291,7 +282,8 @@ def test_train_leaves_a_run(run):
     } <= files
     assert {"best.weights.h5", "last.weights.h5", "state", "logs"} <= files
     config, about = RunFolder(run).read()
-    assert config == tiny_preset()
+    # All but the learning rates, of which the next test speaks.
+    assert config.replace(stages=tiny_preset().stages) == tiny_preset()
     assert about["options"]["seed"] == 5
     assert pathlib.Path(about["options"]["data_dir"]).is_absolute()
     assert "tensorflow" in about["versions"]
@@ -303,6 +295,15 @@ def test_train_leaves_a_run(run):
     rows = (run / "history.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["stage", *tiny.STAGES]
     assert [row.split(",")[2] for row in rows[1:]] == ["2"] * 4
+
+
+def test_the_learning_rate_factor_counts_in_every_stage(run):
+    config, about = RunFolder(run).read()
+    assert about["options"]["learning_rate_factor"] == 0.5
+    assert config.stages == {
+        name: dataclasses.replace(stage, learning_rate=0.5 * stage.learning_rate)
+        for name, stage in tiny_preset().stages.items()
+    }
 
 
 def test_evaluate_a_run(run, tmp_path, capfd, monkeypatch):
