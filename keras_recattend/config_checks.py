@@ -12,28 +12,26 @@ __all__ = ["check_config"]
 # Objects of a label map of 16 bits: 0 is the background, and the loop has one step
 # more than there are objects.
 MOST_INSTANCES = 65_534
-# Settings of a stage that are 1 or more, and those between 0 and their most.
-_COUNTS_OF_STAGE = (
-    "steps",
-    "batch_size",
-    "steps_per_epoch",
-    "validate_every",
-    "period",
-    "sampling_period",
-)
-_MOST_OF_STAGE = {
-    "share": math.inf,
-    "canvases": math.inf,
-    "true_canvases": 1,
-    "learning_rate": math.inf,
-    "weight_decay": math.inf,
-    "decay": 1,
-    "warmup": 1,
-    "clip_norm": math.inf,
-    "clip_value": math.inf,
-    "canvas_distortion": math.inf,
-    "spill": 1,
-    "neighbours": math.inf,
+# The least and the most that a stage's numbers may be.
+_STAGE_BOUNDS = {
+    "steps": (1, math.inf),
+    "share": (0, math.inf),
+    "batch_size": (1, math.inf),
+    "canvases": (0, math.inf),
+    "true_canvases": (0, 1),
+    "learning_rate": (0, math.inf),
+    "weight_decay": (0, math.inf),
+    "decay": (0, 1),
+    "period": (1, math.inf),
+    "warmup": (0, 1),
+    "clip_norm": (0, math.inf),
+    "clip_value": (0, math.inf),
+    "steps_per_epoch": (1, math.inf),
+    "validate_every": (1, math.inf),
+    "sampling_period": (1, math.inf),
+    "canvas_distortion": (0, math.inf),
+    "spill": (0, 1),
+    "neighbours": (0, math.inf),
 }
 
 
@@ -108,16 +106,12 @@ def _check_stage(config, name, stage):
             "stages.preprocess trains the pre-processing network, but preprocessor is "
             "None. Give one, or leave the stage out."
         )
-    for field_name in _COUNTS_OF_STAGE:
-        if getattr(stage, field_name) < 1:
-            raise ConfigError(
-                f"stages.{name}.{field_name} must be 1 or more, got "
-                f"{getattr(stage, field_name)}."
-            )
-    for field_name, most in _MOST_OF_STAGE.items():
+    for field_name, (least, most) in _STAGE_BOUNDS.items():
         value = getattr(stage, field_name)
-        if not 0 <= value <= most:
-            wanted = "0 or more" if most == math.inf else f"from 0 to {most}"
+        if not least <= value <= most:
+            wanted = (
+                f"from {least} to {most}" if most < math.inf else f"{least} or more"
+            )
             raise ConfigError(
                 f"stages.{name}.{field_name} must be {wanted}, got {value}."
             )
