@@ -162,6 +162,7 @@ def main():
     from keras_recattend.cluster import check_strategy
     from keras_recattend.history import plot_history
     from keras_recattend.model import RecurrentAttention
+    from keras_recattend.precision_cost import warn_if_slow
     from keras_recattend.reporting import evaluate_run, leave_unscored, versions
     from keras_recattend.run_folder import RunFolder, find_weights
     from keras_recattend.run_options import kept, resumed
@@ -190,6 +191,7 @@ def main():
     names = stage_names(config, names)
     workers = Workers.of(options.strategy)
     workers.check_batches(config, names)
+    warn_if_slow(options.precision)
     # The chief converts; the others find what it made.
     if not workers.is_chief:
         workers.barrier()

@@ -19,7 +19,7 @@ from PIL import Image
 
 from datasets import catalog
 from datasets.errors import DataError
-from keras_recattend import ablation, presets
+from keras_recattend import ablation, precision_cost, presets
 from keras_recattend.ablation_table import row_of
 from keras_recattend.errors import run_command
 from keras_recattend.map_cache import MapCache
@@ -161,6 +161,13 @@ def test_train_refuses(capfd, tmp_path, monkeypatch, arguments, words):
     for word in words:
         assert word in message, message
     assert not list(tmp_path.iterdir())
+
+
+def test_train_tells_of_a_precision_that_is_slow_here(capfd, caplog, monkeypatch):
+    """Before anything is converted, so that there is time to think again."""
+    monkeypatch.setattr(precision_cost, "slowdown", {"bfloat16": 11.7}.get)
+    fails(capfd, "train", "--dataset", "cvppp", "--precision", "mixed_bfloat16")
+    assert "12 times as long in bfloat16" in caplog.text
 
 
 @pytest.mark.parametrize(
