@@ -39,6 +39,7 @@ def parse(arguments=None):
     add_options(parser, "fold")
     add = parser.add_argument
     add("--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run")
+    add("--learning-rate-factor", type=float, metavar="F", help="as in train.py")
     add("--folds", type=int, default=5, metavar="N", help="default 5")
     add("--only", metavar="K,K", help="train these folds, from 1; default: all")
     add("--out", metavar="DIR", help="default: runs/cv-PRESET")
@@ -84,7 +85,8 @@ def main():
 
 def series_of(options, out):
     """The `RunSeries` of parsed options."""
-    return RunSeries(out, "cross-validation", options, (*COMMON, "init"), ("folds",))
+    passed = (*COMMON, "init", "learning_rate_factor")
+    return RunSeries(out, "cross-validation", options, passed, ("folds",))
 
 
 def _name(number):
@@ -94,9 +96,11 @@ def _name(number):
 def _about(options, preset):
     """What stands above the table."""
     start = f", from `{options.init}`" if options.init else ""
+    factor = options.learning_rate_factor
+    rates = f", learning rates times {factor:g}" if factor else ""
     return [
         f"{options.folds}-fold cross-validation of the preset `{preset}` on "
-        f"{options.dataset}{start}: {budget(options)}.",
+        f"{options.dataset}{start}: {budget(options)}{rates}.",
         "",
         "Every image is scored once, by weights that it did not train. They are the "
         "best of its fold's training, by the SBD of the fold's images themselves; "

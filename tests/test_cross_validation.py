@@ -53,7 +53,8 @@ def metrics():
 def test_one_run_a_fold_one_after_another(trained, call):
     commands, _ = trained
     options = ("--seed", 7, "--data-dir", "data", "--minutes", 2, "--init", "leaves")
-    code, _ = call(*USUAL, *options, "--precision", "mixed_bfloat16")
+    options += ("--precision", "mixed_bfloat16", "--learning-rate-factor", "0.50")
+    code, _ = call(*USUAL, *options)
     assert code == 0
     assert len(commands) == 3
     for number, command in enumerate(commands, start=1):
@@ -64,7 +65,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
         assert "--resume" not in command
         asked = {"--dataset": "cvppp", "--data-dir": "data", "--preset": "tiny"}
         asked |= {"--minutes": "2.0", "--seed": "7", "--init": "leaves"}
-        asked |= {"--precision": "mixed_bfloat16"}
+        asked |= {"--precision": "mixed_bfloat16", "--learning-rate-factor": "0.5"}
         for option, value in asked.items():
             assert after(command, option) == value
     assert metrics()["missing_folds"] == []
@@ -75,7 +76,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
     text = pathlib.Path("out/cross-validation.md").read_text()
     assert text.startswith(
         "3-fold cross-validation of the preset `tiny` on cvppp, from `leaves`: "
-        "2 minutes each, mixed_bfloat16, seed 7."
+        "2 minutes each, mixed_bfloat16, seed 7, learning rates times 0.5."
     )
     assert "| **all images** | 6 | 87.0 (" in text
 
@@ -177,6 +178,7 @@ def test_mistakes_are_told_before_anything_is_trained(trained, call, arguments, 
         (["--folds", "4"], "--folds 3"),
         (["--seed", "1"], "--seed 0"),
         (["--init", "leaves"], "--init None"),
+        (["--learning-rate-factor", "0.5"], "--learning-rate-factor None"),
     ],
     ids="_".join,
 )
@@ -241,9 +243,11 @@ def test_the_options_fit_train_py():
     given = ["--dataset", "cvppp", "--data-dir", "x", "--minutes", "2", "--init", "a"]
     given += ["--skip-unlabelled"]
     given += ["--max-instances", "40", "--min-area", "9", "--max-steps", "5"]
+    given += ["--learning-rate-factor", "0.5"]
     series = cross_validation.series_of(cross_validation.parse(given), "out")
     known = train.parse([*series.passed_on(), "--fold", "1/3"])
     assert (known.minutes, known.max_steps, known.init) == (2.0, 5, "a")
     assert known.skip_unlabelled is True
     assert (known.max_instances, known.min_area) == (40, 9)
+    assert known.learning_rate_factor == 0.5
     assert known.fold == "1/3"
