@@ -299,6 +299,9 @@ class Stage:
         jitter: (center, log size) noise on true boxes, as share of the size.
         canvas_distortion: deviation of smooth shifts of the outlines on true canvases,
             as share of the image's sides (segmentation stage; 0 = none).
+        blank_canvases: share of the canvases on which, in training, nothing is drawn:
+            the image alone must then tell where an object ends, which true canvases
+            give away and the model's own do not (segmentation stage).
         spill: share of the objects left to find that are painted onto true canvases all
             the same, unmarked, as if a neighbour's mask had spilled over them; only
             where a centre map can tell (stages box, segmentation and own canvases).
@@ -331,6 +334,7 @@ class Stage:
     box_noise: tuple[float, float] = (0.0, 0.0)
     jitter: tuple[float, float] = (0.1, 0.2)
     canvas_distortion: float = 0.0
+    blank_canvases: float = 0.0
     spill: float = 0.0
     neighbours: float = 0.0
     freeze_normalization: bool = False

@@ -30,6 +30,7 @@ _STAGE_BOUNDS = {
     "validate_every": (1, math.inf),
     "sampling_period": (1, math.inf),
     "canvas_distortion": (0, math.inf),
+    "blank_canvases": (0, 1),
     "spill": (0, 1),
     "neighbours": (0, math.inf),
 }

@@ -128,6 +128,7 @@ def test_nothing_is_spilled_without_a_center_map():
         ({"canvases": -1}, "canvases must be 0 or more, got -1"),
         ({"true_canvases": 1.5}, "true_canvases must be from 0 to 1, got 1.5"),
         ({"spill": -0.1}, "spill must be from 0 to 1"),
+        ({"blank_canvases": 1.1}, "blank_canvases must be from 0 to 1, got 1.1"),
         ({"sampling_period": 0}, "sampling_period must be 1 or more, got 0"),
         ({"weight_decay": float("nan")}, "weight_decay must be 0 or more, got nan"),
     ],

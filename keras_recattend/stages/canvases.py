@@ -11,6 +11,7 @@ from keras_recattend.sampling import noisy
 from keras_recattend.stages.objective import split_seed
 
 __all__ = [
+    "blanked",
     "claims",
     "covered_centers",
     "covered_objects",
@@ -113,6 +114,18 @@ def spilled(covered, exists, share, seed):
     draw = replicas.uniform(tf.shape(covered), seed)
     spilled_on = tf.cast(draw < share, tf.float32) * exists[:, tf.newaxis]
     return tf.maximum(covered, spilled_on)
+
+
+def blanked(painted, share, seed):
+    """Return what is painted on canvases of which some stay empty, [B, K, T].
+
+    Args:
+        painted: [B, K, T].
+        share: of the canvases; every one is drawn for by itself.
+        seed: int32 [2].
+    """
+    draw = replicas.uniform(tf.shape(painted)[:2], seed)
+    return painted * tf.cast(draw >= share, tf.float32)[..., tf.newaxis]
 
 
 def distort(labels, amount, seed):

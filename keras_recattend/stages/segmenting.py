@@ -3,7 +3,13 @@
 import tensorflow as tf
 
 from keras_recattend import replicas
-from keras_recattend.stages.canvases import distort, draw_covered, paint, spilled
+from keras_recattend.stages.canvases import (
+    blanked,
+    distort,
+    draw_covered,
+    paint,
+    spilled,
+)
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.stages.patches import further_terms, segment_patches
 
@@ -29,7 +35,7 @@ class SegmentationStage(Objective):
         return model.segmentation.trainable_variables
 
     def evaluate(self, model, batch, step, seed, training):
-        seeds = split_seed(seed, 6)
+        seeds = split_seed(seed, 7)
         labels = batch["labels"]
         centers, sizes, exists = self.true_boxes(labels)
         if self.stage.canvases:
@@ -45,6 +51,8 @@ class SegmentationStage(Objective):
         if self.stage.canvas_distortion:
             drawn = distort(labels, self.stage.canvas_distortion, seeds[4])
         painted = spilled(covered, exists, self.stage.spill, seeds[5])
+        if training:
+            painted = blanked(painted, self.stage.blank_canvases, seeds[6])
         canvases = paint(drawn, painted, noise_seed=seeds[2])
 
         def of_target(values):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_recattend.stages import canvases as module
 from keras_recattend.stages.canvases import (
     CENTER_NOISE,
+    blanked,
     claims,
     covered_centers,
     covered_objects,
@@ -275,3 +276,14 @@ def test_nothing_spills_where_nothing_should():
     exists = exists_of([3, 1], 4)
     covered = draw_covered(exists, 50, SEED)
     np.testing.assert_array_equal(spilled(covered, exists, 0.0, SEED), covered)
+
+
+def test_blanked_canvases_are_empty_as_a_whole():
+    painted = tf.ones([3, DRAWS, 4])
+    left = blanked(painted, 0.3, SEED).numpy()
+    np.testing.assert_array_equal(left, left[..., :1].repeat(4, axis=-1))
+    for image in left[..., 0]:
+        assert 1 - image.mean() == pytest.approx(0.3, abs=CLOSE)
+    assert not np.array_equal(left[0], left[1])
+    np.testing.assert_array_equal(blanked(painted, 0.0, SEED), painted)
+    assert not blanked(painted, 1.0, SEED).numpy().any()

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tiny
 
 from keras_recattend.model import RecurrentAttention
-from keras_recattend.stages import SegmentationStage
+from keras_recattend.stages import SegmentationStage, segmenting
 from keras_recattend.stages.segmenting import jitter_boxes, sequence_covered
 
 SEED = tf.constant([1, 2])
@@ -68,6 +68,27 @@ def test_what_is_taken_of_others_is_a_term_of_the_loss(model):
     )
     for values in terms.values():
         np.testing.assert_allclose(values["patch"], terms[0.0]["patch"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_blank_canvases_are_shown_in_training_alone(model, monkeypatch, training):
+    shown, original = [], segmenting.segment_patches
+
+    def segment(model, batch, canvases, *others, **options):
+        shown.append(canvases.numpy())
+        return original(model, batch, canvases, *others, **options)
+
+    monkeypatch.setattr(segmenting, "segment_patches", segment)
+    batch = tiny.batch((3, 3))
+    for share in (0.0, 1.0):
+        config = tiny.config({"blank_canvases": share}, stages=["segmentation"])
+        SegmentationStage(config, seed=3)(model, batch, 0, training=training)
+    with_objects, blank = shown
+    assert with_objects.any()
+    if training:
+        assert not blank.any()
+    else:
+        np.testing.assert_array_equal(blank, with_objects)
 
 
 @pytest.mark.parametrize("canvases", [2, 0], ids=["random canvases", "sequence"])
