@@ -229,7 +229,7 @@ _UPRIGHT = Augmentation(
 def _upright(name, **settings):
     """`cvppp`'s recipe with a small pre-processing network in front, smaller nets.
 
-    Without its moved outlines.
+    Without its moved outlines and its blank canvases.
     """
     network = BoxNetwork(
         late_canvas=True,
