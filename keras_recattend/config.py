@@ -299,9 +299,10 @@ class Stage:
         jitter: (center, log size) noise on true boxes, as share of the size.
         canvas_distortion: deviation of smooth shifts of the outlines on true canvases,
             as share of the image's sides (segmentation stage; 0 = none).
-        blank_canvases: share of the canvases on which, in training, nothing is drawn:
-            the image alone must then tell where an object ends, which true canvases
-            give away and the model's own do not (segmentation stage).
+        blank_canvases: share of the patches that, in training, show a canvas with
+            nothing on it: the image alone must then tell where an object ends, which
+            true canvases give away and the model's own do not (stages segmentation and
+            own canvases).
         spill: share of the objects left to find that are painted onto true canvases all
             the same, unmarked, as if a neighbour's mask had spilled over them; only
             where a centre map can tell (stages box, segmentation and own canvases).

@@ -113,6 +113,7 @@ def cvppp():
                 learning_rate=4e-4,
                 canvases=8,
                 jitter=(0.03, 0.08),
+                blank_canvases=0.5,
                 neighbours=0.25,
                 steps_per_epoch=25,
                 validate_every=4,

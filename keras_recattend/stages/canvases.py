@@ -116,16 +116,10 @@ def spilled(covered, exists, share, seed):
     return tf.maximum(covered, spilled_on)
 
 
-def blanked(painted, share, seed):
-    """Return what is painted on canvases of which some stay empty, [B, K, T].
-
-    Args:
-        painted: [B, K, T].
-        share: of the canvases; every one is drawn for by itself.
-        seed: int32 [2].
-    """
-    draw = replicas.uniform(tf.shape(painted)[:2], seed)
-    return painted * tf.cast(draw >= share, tf.float32)[..., tf.newaxis]
+def blanked(canvases, share, seed):
+    """Return canvases [N, H, W] of which this share, drawn by chance, is empty."""
+    draw = replicas.uniform([tf.shape(canvases)[0], 1, 1], seed)
+    return canvases * tf.cast(draw >= share, tf.float32)
 
 
 def distort(labels, amount, seed):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_recattend import replicas
 from keras_recattend.stages import looking
 from keras_recattend.stages.canvases import (
+    blanked,
     covered_centers,
     draw_covered,
     paint,
@@ -39,7 +40,7 @@ class OwnCanvasesStage(Objective):
         super().__init__(config, stage, seed)
 
     def evaluate(self, model, batch, step, seed, training):
-        seeds = split_seed(seed, 7)
+        seeds = split_seed(seed, 8)
         center, size, exists = self.true_boxes(batch["labels"])
         canvases, uncovered, centers = self._canvases(
             model, batch, (center, size, exists), seeds, training
@@ -55,13 +56,14 @@ class OwnCanvasesStage(Objective):
         # The patch is the model's own box, a little moved; the target's part of the
         # label map under it is what to find.
         aim = looking.choose_target(box, center, size, uncovered)
-        cut = tuple(map(tf.stop_gradient, model.patch_box(box)))
+        cut, shown = tuple(map(tf.stop_gradient, model.patch_box(box))), canvases
         if training:
             cut = jitter_boxes(*cut, self.stage.jitter, seeds[4])
+            shown = blanked(canvases, self.stage.blank_canvases, seeds[7])
         patches = segment_patches(
             model,
             batch,
-            canvases,
+            shown,
             *cut,
             aim.index,
             norm,

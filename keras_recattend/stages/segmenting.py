@@ -51,9 +51,9 @@ class SegmentationStage(Objective):
         if self.stage.canvas_distortion:
             drawn = distort(labels, self.stage.canvas_distortion, seeds[4])
         painted = spilled(covered, exists, self.stage.spill, seeds[5])
-        if training:
-            painted = blanked(painted, self.stage.blank_canvases, seeds[6])
         canvases = paint(drawn, painted, noise_seed=seeds[2])
+        if training:
+            canvases = blanked(canvases, self.stage.blank_canvases, seeds[6])
 
         def of_target(values):
             chosen = tf.gather(values, index, batch_dims=1)

@@ -293,3 +293,26 @@ def test_terms_are_finite_with_a_center_map(counts):
     terms, measures = stage(model, tiny.batch(counts), 3, training=True)
     for name, value in (terms | measures).items():
         assert np.isfinite(value), name
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_blank_canvases_are_those_of_patches_in_training(model, monkeypatch, training):
+    """The box network sees them as they are: what is found must not be found again."""
+    seen, shown, segment, look = [], [], own_canvases.segment_patches, model.look
+
+    def segment_patches(model, batch, canvases, *others, **options):
+        shown.append(canvases.numpy())
+        return segment(model, batch, canvases, *others, **options)
+
+    def spied_look(prepared, canvas, *others, **options):
+        seen.append(canvas.numpy())
+        return look(prepared, canvas, *others, **options)
+
+    monkeypatch.setattr(own_canvases, "segment_patches", segment_patches)
+    monkeypatch.setattr(model, "look", spied_look)
+    # True canvases alone: no rollout looks as well.
+    settings = {"blank_canvases": 1.0, "true_canvases": 1.0}
+    config = tiny.config(settings, stages=["own_canvases"])
+    OwnCanvasesStage(config, seed=3)(model, tiny.batch((3, 3)), 0, training=training)
+    assert seen[0].any()
+    np.testing.assert_array_equal(shown[0], 0.0 * seen[0] if training else seen[0])
