@@ -202,10 +202,6 @@ def main():
         min_area=config.min_object_area,
         **catalog.options_of(vars(options)),
     )
-    rendered = catalog.companions(config)
-    if workers.is_chief:
-        workers.barrier()
-    tell(manifest, config.max_instances)
     split_file = folder.path / "split.json"
     if options.resume:
         split = splits.load_split(split_file, manifest)
@@ -213,9 +209,14 @@ def main():
         split = splits.make_split(
             manifest, options.val_fraction, options.seed, options.fold
         )
-        if workers.is_chief:
-            folder.create(config, **about)
-            splits.save_split(split, split_file, seed=options.seed, fold=options.fold)
+    # Rendering takes minutes: after the last mistake that can be told.
+    rendered = catalog.companions(config)
+    if workers.is_chief:
+        workers.barrier()
+    tell(manifest, config.max_instances)
+    if workers.is_chief and not options.resume:
+        folder.create(config, **about)
+        splits.save_split(split, split_file, seed=options.seed, fold=options.fold)
     _LOG.info("Run %s: preset %s, %s", folder.path, config.name, about["versions"])
     _LOG.info("%d images train, %d validate.", len(split["train"]), len(split["val"]))
     if options.val_fraction == 0 and split["val"]:

@@ -177,6 +177,11 @@ def test_train_tells_of_a_precision_that_is_slow_here(capfd, caplog, monkeypatch
 )
 def test_train_refuses_a_bad_split(capfd, tmp_path, plants, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
+
+    def render(_):
+        pytest.fail("plants were rendered before the mistake was told")
+
+    monkeypatch.setattr(catalog, "companions", render)
     options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", "run"]
     message = fails(capfd, "train", *options, *arguments)
     assert arguments[1] in message
