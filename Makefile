@@ -19,9 +19,9 @@ demo: $(VENV)/installed
 	test -f runs/demo/test/metrics.json || $(BIN)/python evaluate.py --run runs/demo --split test --overlays 6
 	@echo "Picture: runs/demo/test/overlays.png   scores: runs/demo/test/metrics.json"
 
-## All tests but the slow ones.
+## All tests but the slow ones, a file at a time in each of two processes.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ## The slow ones as well.
 slow-test: $(VENV)/installed
