@@ -118,6 +118,8 @@ def spilled(covered, exists, share, seed):
 
 def blanked(canvases, share, seed):
     """Return canvases [N, H, W] of which this share, drawn by chance, is empty."""
+    if not share:
+        return canvases
     draw = replicas.uniform([tf.shape(canvases)[0], 1, 1], seed)
     return canvases * tf.cast(draw >= share, tf.float32)
 

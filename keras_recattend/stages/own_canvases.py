@@ -56,7 +56,8 @@ class OwnCanvasesStage(Objective):
         # The patch is the model's own box, a little moved; the target's part of the
         # label map under it is what to find.
         aim = looking.choose_target(box, center, size, uncovered)
-        cut, shown = tuple(map(tf.stop_gradient, model.patch_box(box))), canvases
+        cut = tuple(map(tf.stop_gradient, model.patch_box(box)))
+        shown = canvases
         if training:
             cut = jitter_boxes(*cut, self.stage.jitter, seeds[4])
             shown = blanked(canvases, self.stage.blank_canvases, seeds[7])
