@@ -53,22 +53,9 @@ class OwnCanvasesStage(Objective):
         if box.heat is not None:
             blobs = looking.cell_targets(model.box_head, center, size, exists)
 
-        # The patch is the model's own box, a little moved; the target's part of the
-        # label map under it is what to find.
         aim = looking.choose_target(box, center, size, uncovered)
-        cut = tuple(map(tf.stop_gradient, model.patch_box(box)))
-        shown = canvases
-        if training:
-            cut = jitter_boxes(*cut, self.stage.jitter, seeds[4])
-            shown = blanked(canvases, self.stage.blank_canvases, seeds[7])
-        patches = segment_patches(
-            model,
-            batch,
-            shown,
-            *cut,
-            aim.index,
-            norm,
-            neighbours=self.stage.neighbours,
+        patches = self._segment(
+            model, batch, canvases, box, aim, (seeds[4], seeds[7]), training
         )
         terms, measures = looking.look_terms(
             model,
@@ -83,6 +70,21 @@ class OwnCanvasesStage(Objective):
         weight = aim.exists * tf.cast(aim.iou > LEAST_OVERLAP, tf.float32)
         of_patches = patches.terms(weight)
         return terms | of_patches[0], measures | of_patches[1]
+
+    def _segment(self, model, batch, canvases, box, aim, seeds, training):
+        """Return `Patches` of the model's own boxes, in training a little moved.
+
+        What is to be found is the target's part of the label map under each.
+        """
+        cut = tuple(map(tf.stop_gradient, model.patch_box(box)))
+        if training:
+            cut = jitter_boxes(*cut, self.stage.jitter, seeds[0])
+            canvases = blanked(canvases, self.stage.blank_canvases, seeds[1])
+        norm = training and not self.stage.freeze_normalization
+        neighbours = self.stage.neighbours
+        return segment_patches(
+            model, batch, canvases, *cut, aim.index, norm, neighbours=neighbours
+        )
 
     def _canvases(self, model, batch, true_boxes, seeds, training):
         """Return (canvases [B K, H, W], uncovered [B, K, T], centers), some true.
