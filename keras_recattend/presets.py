@@ -133,6 +133,27 @@ def cvppp():
     )
 
 
+def rosettes():
+    """Rendered plants alone for the network of `cvppp`: a start for real plants.
+
+    Four of five training images are rendered at the network's size; the fifth is one of
+    the data set `leaves`, 256 x 256 and enlarged. `--minutes 55` on 2 cores with avx2
+    alone: SBD 89.0, |DiC| 0.68 on 40 validation plants (seed 0), without its blank
+    canvases.
+    """
+    config = cvppp()
+    shares = {"box": 0.42, "segmentation": 0.24, "own_canvases": 0.31, "joint": 0.03}
+    return config.replace(
+        name="rosettes",
+        dataset="leaves",
+        augmentation={"rendered": 0.8},
+        stages={
+            name: dataclasses.replace(config.stages[name], share=share)
+            for name, share in shares.items()
+        },
+    )
+
+
 def leaves():
     """Synthetic rosettes: a small model that trains in minutes on two cores.
 
@@ -347,4 +368,5 @@ PRESETS = {
     "kitti_paper": kitti_paper,
     "leaves": leaves,
     "leaves_preprocessed": leaves_preprocessed,
+    "rosettes": rosettes,
 }

@@ -257,6 +257,22 @@ def leaves(extra):
     )
 
 
+# The network of `cvppp` and `rosettes`.
+ROSETTES = heat(
+    extra=0,
+    grid=(56, 56),
+    fold=4,
+    stride=8,
+    trunk=[24, 24, 48, 48],
+    context=[[64, 64], [96, 96, 96]],
+    glimpses=(80, 64),
+    features=(48, 32, 2),
+    decoder=[64, 48, 48, 32, 32, 16, 16, 1],
+    patch=8 * 8,
+    cnn=[16, 16, 32, 32, 64, 64, 64],
+    joint_context=[[64, 64]],
+    block=4,
+)
 NONE = Count(0, 0)
 OWN_FCN = own_fcn([96, 64, 32, 24, 9])
 OWN_CLASSES_FCN = own_fcn([96, 64, 32, 32, 17])
@@ -265,24 +281,8 @@ OWN_CLASSES_FCN = own_fcn([96, 64, 32, 32, 17])
 COUNTS = {
     "leaves": (leaves(extra=0), NONE),
     "leaves_preprocessed": (leaves(extra=9), OWN_FCN),
-    "cvppp": (
-        heat(
-            extra=0,
-            grid=(56, 56),
-            fold=4,
-            stride=8,
-            trunk=[24, 24, 48, 48],
-            context=[[64, 64], [96, 96, 96]],
-            glimpses=(80, 64),
-            features=(48, 32, 2),
-            decoder=[64, 48, 48, 32, 32, 16, 16, 1],
-            patch=8 * 8,
-            cnn=[16, 16, 32, 32, 64, 64, 64],
-            joint_context=[[64, 64]],
-            block=4,
-        ),
-        NONE,
-    ),
+    "cvppp": (ROSETTES, NONE),
+    "rosettes": (ROSETTES, NONE),
     "kitti": (upright((16, 56)), OWN_FCN),
     "cityscapes": (upright((32, 64)), OWN_CLASSES_FCN),
     "coco": (upright((28, 28)), OWN_FCN),
