@@ -147,8 +147,7 @@ def _images(options, config, trained, folder):
             ids = sorted({*ids, *_unseen(manifest, split)})
     else:
         # Shipped weights come without the file, but with what it was made by.
-        names = ("val_fraction", "seed", "fold")
-        made_by = {n: trained[n] for n in names if own and trained.get(n) is not None}
+        made_by = splits.made_by(trained) if own else {}
         ids = splits.make_split(manifest, **made_by)[options.split]
     if not ids and own and options.split == "val":
         raise UserError(

@@ -158,6 +158,7 @@ def main():
     from datasets import catalog, splits
     from datasets.description import tell
     from datasets.feed import Feed
+    from datasets.leakage import check_start
     from keras_recattend import ablation, presets
     from keras_recattend.cluster import check_strategy
     from keras_recattend.history import plot_history
@@ -209,6 +210,8 @@ def main():
         split = splits.make_split(
             manifest, options.val_fraction, options.seed, options.fold
         )
+        if options.init:
+            check_start(options.init, manifest, split, options.fold)
     # Rendering takes minutes: after the last mistake that can be told.
     rendered = catalog.companions(config)
     if workers.is_chief:

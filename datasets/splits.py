@@ -8,7 +8,7 @@ import numpy as np
 from datasets.errors import DataError
 from datasets.manifest import Manifest
 
-__all__ = ["load_split", "make_split", "parse_fold", "save_split"]
+__all__ = ["load_split", "made_by", "make_split", "parse_fold", "save_split"]
 
 Split = dict[str, list[str]]
 
@@ -62,6 +62,12 @@ def make_split(
         "test": test,
         "all": sorted(image.source_id for image in labelled),
     }
+
+
+def made_by(options: dict) -> dict:
+    """Pick what `make_split` needs from the options that a training keeps."""
+    names = ("val_fraction", "seed", "fold")
+    return {name: options[name] for name in names if options.get(name) is not None}
 
 
 def parse_fold(fold: str, total: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@
         --folds 5 --minutes 84 --out runs/cv
     python -m keras_recattend.cross_validation --dataset folder --data-dir own
     ... --only 2,3                        these folds alone; the others another time
+    ... --init runs/cv --out runs/cv2     each fold goes on from the same fold there
 
 Each fold is a run of train.py, --fold k/n of the same seed, in --out/fold-k, one after
 another; without --minutes and --max-steps each takes the preset's own steps. The same
@@ -21,6 +22,7 @@ from pathlib import Path
 from keras_recattend import presets
 from keras_recattend.errors import Parser, UserError, run_command
 from keras_recattend.fold_scores import combine, read_fold, write_scores
+from keras_recattend.run_folder import RunFolder
 from keras_recattend.run_series import (
     COMMON,
     Run,
@@ -30,7 +32,9 @@ from keras_recattend.run_series import (
     preset_of,
 )
 
-__all__ = ["chosen", "main"]
+__all__ = ["chosen", "fold_arguments", "main"]
+
+KIND = "cross-validation"
 
 
 def parse(arguments=None):
@@ -38,7 +42,11 @@ def parse(arguments=None):
     parser.prog = "python -m keras_recattend.cross_validation"
     add_options(parser, "fold")
     add = parser.add_argument
-    add("--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run")
+    add(
+        "--init",
+        metavar="NAME_OR_FOLDER",
+        help="start from shipped weights, a run, or a cross-validation, fold by fold",
+    )
     add("--learning-rate-factor", type=float, metavar="F", help="as in train.py")
     add("--folds", type=int, default=5, metavar="N", help="default 5")
     add("--only", metavar="K,K", help="train these folds, from 1; default: all")
@@ -78,15 +86,51 @@ def main():
     presets.get(preset)
     series = series_of(options, options.out or Path("runs") / f"cv-{preset}")
     about = _about(options, preset)
-    runs = [Run(_name(k), ("--fold", f"{k}/{options.folds}")) for k in numbers]
+    left = [k for k in numbers if not series.is_finished(_name(k))]
+    _check_starts(options.init, left)
+    runs = [Run(_name(k), fold_arguments(options, k)) for k in numbers]
     with series.opened():
         series.train(runs, lambda: _report(series, options.folds, about))
 
 
 def series_of(options, out):
     """The `RunSeries` of parsed options."""
-    passed = (*COMMON, "init", "learning_rate_factor")
-    return RunSeries(out, "cross-validation", options, passed, ("folds",))
+    passed = (*COMMON, "learning_rate_factor")
+    return RunSeries(out, KIND, options, passed, ("folds", "init"))
+
+
+def _is_series(init):
+    """Whether a training starts from a cross-validation: fold by fold."""
+    return init is not None and (Path(init) / f"{KIND}.json").is_file()
+
+
+def fold_arguments(options, number):
+    """What train.py is given for the fold of this number alone."""
+    arguments = ("--fold", f"{number}/{options.folds}")
+    if options.init is None:
+        return arguments
+    start = options.init
+    if _is_series(start):
+        start = Path(start) / _name(number)
+    return *arguments, "--init", str(start)
+
+
+def _check_starts(init, numbers):
+    """Raise UserError where a cross-validation to start from lacks one of the folds."""
+    if not _is_series(init):
+        return
+    folders = {k: RunFolder(Path(init) / _name(k)) for k in numbers}
+    missing = [
+        str(k)
+        for k, folder in folders.items()
+        if not (folder.metrics_file.is_file() and folder.best_weights.is_file())
+    ]
+    if missing:
+        raise UserError(
+            f"The cross-validation in {init} has no finished weights of fold "
+            f"{', '.join(missing)} to start from. Train it first, or name the folds "
+            "that it has with --only."
+        )
 
 
 def _name(number):
@@ -96,6 +140,8 @@ def _name(number):
 def _about(options, preset):
     """What stands above the table."""
     start = f", from `{options.init}`" if options.init else ""
+    if _is_series(options.init):
+        start += ", fold by fold"
     factor = options.learning_rate_factor
     rates = f", learning rates times {factor:g}" if factor else ""
     return [

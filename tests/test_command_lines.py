@@ -211,6 +211,21 @@ def test_weights_to_start_from_that_are_not_there_leave_no_run_folder(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_fold_is_not_scored_by_images_that_trained_its_start(
+    capfd, tmp_path, plants, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    RunFolder("start").create(
+        tiny_preset(), options={"dataset": "cvppp", "val_fraction": 0.0}
+    )
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", "run"]
+    options += ["--preset", "tiny", "--fold", "1/2"]
+    message = fails(capfd, "train", *options, "--init", "start")
+    assert "have trained start" in message
+    assert "cannot score the fold 1/2" in message
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_existing_run_is_refused_before_data_is_converted(
     capfd, tmp_path, plants, monkeypatch
 ):

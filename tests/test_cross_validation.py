@@ -105,6 +105,43 @@ def test_some_folds_now_and_the_others_another_time(trained, call):
     assert metrics()["missing_folds"] == []
 
 
+def test_each_fold_goes_on_from_the_same_fold_of_another_cross_validation(
+    trained, call
+):
+    commands, _ = trained
+    call(*USUAL)
+    for number in (1, 2, 3):
+        pathlib.Path(f"out/fold-{number}/best.weights.h5").touch()
+    again = (*USUAL[:-1], "again", "--init", "out")
+    assert call(*again)[0] == 0
+    starts = [after(c, "--init") for c in commands[3:]]
+    assert starts == [str(pathlib.Path(f"out/fold-{k}")) for k in (1, 2, 3)]
+    text = pathlib.Path("again/cross-validation.md").read_text()
+    assert "on cvppp, from `out`, fold by fold: seed 0." in text.splitlines()[0]
+    # What is finished needs no start any more.
+    pathlib.Path("out/fold-2/best.weights.h5").unlink()
+    assert call(*again)[0] == 0
+    assert len(commands) == 6
+
+
+@pytest.mark.parametrize("lacking", ["best.weights.h5", "metrics.json"])
+def test_a_cross_validation_to_start_from_must_have_the_folds(trained, call, lacking):
+    commands, _ = trained
+    call(*USUAL)
+    for number in (1, 2, 3):
+        pathlib.Path(f"out/fold-{number}/best.weights.h5").touch()
+    pathlib.Path("out/fold-2", lacking).unlink()
+    again = (*USUAL[:-1], "again", "--init", "out")
+    code, printed = call(*again)
+    assert code == 2
+    assert "no finished weights of fold 2 to start from" in printed
+    assert "--only" in printed
+    assert len(commands) == 3
+    assert not pathlib.Path("again").exists()
+    assert call(*again, "--only", "1,3")[0] == 0
+    assert len(commands) == 5
+
+
 def test_an_interrupted_fold_is_resumed(trained, call):
     commands, codes = trained
     codes["fold-2"] = 130, leave_state
@@ -244,8 +281,10 @@ def test_the_options_fit_train_py():
     given += ["--skip-unlabelled"]
     given += ["--max-instances", "40", "--min-area", "9", "--max-steps", "5"]
     given += ["--learning-rate-factor", "0.5"]
-    series = cross_validation.series_of(cross_validation.parse(given), "out")
-    known = train.parse([*series.passed_on(), "--fold", "1/3"])
+    options = cross_validation.parse([*given, "--folds", "3"])
+    series = cross_validation.series_of(options, "out")
+    fold = cross_validation.fold_arguments(options, 1)
+    known = train.parse([*series.passed_on(), *fold])
     assert (known.minutes, known.max_steps, known.init) == (2.0, 5, "a")
     assert known.skip_unlabelled is True
     assert (known.max_instances, known.min_area) == (40, 9)

@@ -1,0 +1,92 @@
+"""Leakage: images that validate a training, and trained the weights it starts from."""
+
+import logging
+
+from datasets import catalog, splits
+from datasets.errors import DataError
+from keras_recattend.run_folder import RunError, find_weights
+
+__all__ = ["check_start", "trained_names"]
+
+_LOG = logging.getLogger(__name__)
+# Of these, shipped weights do not tell whose images they were.
+OWN = ("folder", "labelme", "own_coco")
+MOST_NAMES = 3
+
+
+def check_start(start, manifest, split, fold=None):
+    """Tell of images that validate, and trained the weights to start from.
+
+    Args:
+        start: name of shipped weights, or a run folder.
+        manifest: of the records. split: of `datasets.splits`.
+        fold: "k/n" where the training is one of a cross-validation.
+
+    Raises:
+        DataError: there are such images, and the training is a fold: it is asked for
+            in order to score images that no weights have seen.
+    """
+    seen = sorted(trained_names(start, manifest) & set(split["val"]))
+    if not seen:
+        return
+    names = ", ".join(seen[:MOST_NAMES]) + (", ..." if len(seen) > MOST_NAMES else "")
+    told = (
+        f"{len(seen)} of the {len(split['val'])} images that validate have trained "
+        f"{start}, or what that started from, by their names ({names})"
+    )
+    if fold:
+        raise DataError(
+            f"{told}: they cannot score the fold {fold}. Start from weights of the "
+            "same fold and --seed, or from some that know none of these images."
+        )
+    _LOG.warning(
+        "%s: their scores will be too good. The same --fold or --val-fraction and "
+        "--seed as there would keep them apart.",
+        told,
+    )
+
+
+def trained_names(start, manifest):
+    """Return the names of this data set's images that trained weights.
+
+    Those that trained what the weights themselves started from are among them, as far
+    as that is still there.
+
+    Args:
+        start: name of shipped weights, or a run folder.
+        manifest: of the data set.
+
+    Raises:
+        RunError: there are no such weights. DataError: their split cannot be read.
+    """
+    folder, known, names = find_weights(start), [], set()
+    while folder and folder.path not in known:
+        known.append(folder.path)
+        options = folder.read()[1].get("options", {})
+        given = options.get("dataset"), catalog.options_of(options)
+        if catalog.actual_name(*given) == manifest.dataset:
+            names |= _names(folder, options, manifest)
+        folder = _before(options)
+    return names
+
+
+def _names(folder, options, manifest):
+    """Of the images that trained one run."""
+    stored = folder.path / "split.json"
+    if stored.is_file():
+        return set(splits.load_split(stored)["train"])
+    if manifest.dataset in OWN:
+        return set()
+    return set(splits.make_split(manifest, **splits.made_by(options))["train"])
+
+
+def _before(options):
+    """The folder that a run of these options started from; None if it is gone."""
+    if not options.get("init"):
+        return None
+    try:
+        folder = find_weights(options["init"])
+        folder.read()
+    except RunError:
+        return None
+    return folder
