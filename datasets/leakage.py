@@ -11,6 +11,7 @@ __all__ = ["check_start", "trained_names"]
 _LOG = logging.getLogger(__name__)
 # Of these, shipped weights do not tell whose images they were.
 OWN = ("folder", "labelme", "own_coco")
+USUAL_SUBSET = "A1"
 MOST_NAMES = 3
 
 
@@ -63,11 +64,22 @@ def trained_names(start, manifest):
     while folder and folder.path not in known:
         known.append(folder.path)
         options = folder.read()[1].get("options", {})
-        given = options.get("dataset"), catalog.options_of(options)
-        if catalog.actual_name(*given) == manifest.dataset:
+        if _of_same_data(options, manifest):
             names |= _names(folder, options, manifest)
         folder = _before(options)
     return names
+
+
+def _of_same_data(options, manifest):
+    """Whether a run of these options trained on this data set, and this subset of it.
+
+    Subsets of CVPPP have plants of the same names.
+    """
+    given = catalog.options_of(options)
+    if catalog.actual_name(options.get("dataset"), given) != manifest.dataset:
+        return False
+    subset = manifest.source.get("options", {}).get("subset")
+    return subset is None or given.get("subset", USUAL_SUBSET) == subset
 
 
 def _names(folder, options, manifest):

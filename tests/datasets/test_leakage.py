@@ -13,10 +13,12 @@ from keras_recattend import run_folder
 from keras_recattend.run_folder import RunError, RunFolder
 
 
-def manifest_of(dataset):
-    """A manifest of 20 images p00, p01, ..."""
+def manifest_of(dataset, **options):
+    """A manifest of 20 images p00, p01, ..., made with options of the data set."""
     images = tuple(Entry(f"p{i:02d}", "", 4, 4, 2, "s", 0, 1, 0) for i in range(20))
-    return Manifest("records/x", dataset, "test", {}, 0, (), images, ())
+    return Manifest(
+        "records/x", dataset, "test", {"options": options}, 0, (), images, ()
+    )
 
 
 PLANTS = manifest_of("cvppp")
@@ -78,6 +80,14 @@ def test_runs_that_name_each_other_come_to_an_end(tmp_path):
 def test_the_same_names_in_another_data_set_are_others(tmp_path):
     start = leave_run(tmp_path / "run", manifest_of("leaves"), val_fraction=0)
     assert trained_names(start, PLANTS) == set()
+
+
+def test_another_subset_has_other_plants_of_the_same_names(tmp_path):
+    first, fourth = (manifest_of("cvppp", subset=name) for name in ("A1", "A4"))
+    usual = leave_run(tmp_path / "usual", first, val_fraction=0)
+    asked = leave_run(tmp_path / "asked", fourth, val_fraction=0, subset="A4")
+    assert trained_names(usual, first) == trained_names(asked, fourth) == set(first.ids)
+    assert trained_names(usual, fourth) == trained_names(asked, first) == set()
 
 
 def test_a_coco_file_of_ones_own_is_another_data_set_than_coco(tmp_path):
