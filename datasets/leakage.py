@@ -1,5 +1,6 @@
 """Leakage: images that validate a training, and trained the weights it starts from."""
 
+import contextlib
 import logging
 
 from datasets import catalog, splits
@@ -60,14 +61,24 @@ def trained_names(start, manifest):
     Raises:
         RunError: there are no such weights. DataError: their split cannot be read.
     """
-    folder, known, names = find_weights(start), [], set()
-    while folder and folder.path not in known:
-        known.append(folder.path)
-        options = folder.read()[1].get("options", {})
+    names = set()
+    for folder, options in _chain(start):
         if _of_same_data(options, manifest):
             names |= _names(folder, options, manifest)
-        folder = _before(options)
     return names
+
+
+def _chain(start, known=()):
+    """Yield (folder, options) of weights, of what they started from, and so on."""
+    folder = find_weights(start)
+    if folder.path in known:
+        return
+    options = folder.read()[1].get("options", {})
+    yield folder, options
+    if options.get("init"):
+        # What they started from may be gone by now.
+        with contextlib.suppress(RunError):
+            yield from _chain(options["init"], (*known, folder.path))
 
 
 def _of_same_data(options, manifest):
@@ -90,15 +101,3 @@ def _names(folder, options, manifest):
     if manifest.dataset in OWN:
         return set()
     return set(splits.make_split(manifest, **splits.made_by(options))["train"])
-
-
-def _before(options):
-    """The folder that a run of these options started from; None if it is gone."""
-    if not options.get("init"):
-        return None
-    try:
-        folder = find_weights(options["init"])
-        folder.read()
-    except RunError:
-        return None
-    return folder
