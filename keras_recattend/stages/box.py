@@ -45,7 +45,8 @@ class BoxStage(Objective):
         painted = spilled(covered, exists, self.stage.spill, seeds[3])
         canvases = paint(labels, painted, noise_seed=seeds[1])
         uncovered = exists[:, tf.newaxis] - covered
-        prepared = model.prepare(batch["image"], batch.get("extra"), training=training)
+        norm = self.batch_statistics(training)
+        prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         prepared = prepared._replace(pools=self.config.box_network.box_stage_pools)
         centers = None
         if self.config.box_network.center_map:
@@ -54,7 +55,7 @@ class BoxStage(Objective):
         box = model.look(
             prepared.repeat(self.stage.canvases),
             canvases,
-            training=training,
+            training=norm,
             centers=centers,
         )
         blobs = None
@@ -77,7 +78,7 @@ class UnrolledBoxStage(Objective):
 
     def evaluate(self, model, batch, step, seed, training):
         truth = Truth.of_batch(batch, self.config.timespan, self.stage.box_padding)
-        norm = training and not self.stage.freeze_normalization
+        norm = self.batch_statistics(training)
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         prepared = prepared._replace(pools=self.config.box_network.box_stage_pools)
         on = tf.ones_like(truth.exists)

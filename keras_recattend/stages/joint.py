@@ -66,7 +66,7 @@ class JointStage(Objective):
             draw_switches(theta if training else 0.0 * theta, batch_size, s)
             for theta, s in zip(thetas, (seeds[0], seeds[1]), strict=True)
         )
-        norm = training and not self.stage.freeze_normalization
+        norm = self.batch_statistics(training)
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         outputs = model.unroll(
             prepared,

@@ -102,6 +102,13 @@ class Objective:
         low, high = boxes.pad_boxes(low, high, *self.stage.box_padding, area > 0)
         return (low + high) / 2.0, high - low, tf.cast(area > 0, tf.float32)
 
+    def batch_statistics(self, training):
+        """Whether batches are normalised by their own statistics, which move the kept.
+
+        Not where the stage freezes the normalisation.
+        """
+        return training and not self.stage.freeze_normalization
+
     def evaluate(self, model, batch, step, seed, training):
         raise NotImplementedError
 

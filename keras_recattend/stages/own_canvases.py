@@ -45,7 +45,7 @@ class OwnCanvasesStage(Objective):
         canvases, uncovered, centers = self._canvases(
             model, batch, (center, size, exists), seeds, training
         )
-        norm = training and not self.stage.freeze_normalization
+        norm = self.batch_statistics(training)
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         repeated = prepared.repeat(self.stage.canvases)
         box = model.look(repeated, canvases, training=norm, centers=centers)
@@ -80,7 +80,7 @@ class OwnCanvasesStage(Objective):
         if training:
             cut = jitter_boxes(*cut, self.stage.jitter, seeds[0])
             canvases = blanked(canvases, self.stage.blank_canvases, seeds[1])
-        norm = training and not self.stage.freeze_normalization
+        norm = self.batch_statistics(training)
         neighbours = self.stage.neighbours
         return segment_patches(
             model, batch, canvases, *cut, aim.index, norm, neighbours=neighbours

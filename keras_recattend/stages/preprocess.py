@@ -33,7 +33,7 @@ class PreprocessStage(Objective):
 
     def evaluate(self, model, batch, step, seed, training):
         labels = batch["labels"]
-        norm = training and not self.stage.freeze_normalization
+        norm = self.batch_statistics(training)
         maps = model.preprocessor(batch["image"], training=norm)
         foreground = tf.cast(labels > 0, tf.float32)
         terms = {"foreground": self._foreground_loss(maps, batch, foreground)}

@@ -70,7 +70,7 @@ class SegmentationStage(Objective):
             center,
             size,
             tf.reshape(index, [-1]),
-            training,
+            self.batch_statistics(training),
             neighbours=self.stage.neighbours,
         )
         return patches.terms(of_target(exists))

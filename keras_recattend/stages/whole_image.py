@@ -70,7 +70,8 @@ class WholeSegmentationStage(Objective):
         covered = draw_covered(exists, count, seeds[0], leave_one=True)
         canvases = paint(labels, covered, noise_seed=seeds[1])
         uncovered = exists[:, tf.newaxis] - covered
-        patches, exists = segment_whole(model, batch, canvases, uncovered, training)
+        norm = self.batch_statistics(training)
+        patches, exists = segment_whole(model, batch, canvases, uncovered, norm)
         return patches.terms(exists)
 
 
@@ -85,7 +86,7 @@ class WholeOwnCanvasesStage(OwnCanvasesStage):
         canvases, uncovered, _ = self._canvases(
             model, batch, true_boxes, split_seed(seed, 7), training
         )
-        norm = training and not self.stage.freeze_normalization
+        norm = self.batch_statistics(training)
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         box = model.look(prepared.repeat(self.stage.canvases), canvases, training=norm)
         patches, exists = segment_whole(model, batch, canvases, uncovered, norm)

@@ -1,6 +1,5 @@
 """The joint stage: terms of the true loop, and scheduled sampling in it."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -130,22 +129,6 @@ def test_validation_shows_no_truth(spied):
         assert not np.any(switch)
     assert options["noise_seed"] is None
     assert not options["training"]
-
-
-def test_frozen_normalization_leaves_the_statistics_alone(model):
-    batch = tiny.batch((2, 1))
-    for frozen in (True, False):
-        options = dataclasses.replace(
-            model.config.stages["joint"], freeze_normalization=frozen
-        )
-        stage = JointStage(model.config, options)
-        before = [v.numpy() for v in model.non_trainable_variables]
-        stage(model, batch, 0, training=True)
-        moved = [
-            bool((old != v.numpy()).any())
-            for old, v in zip(before, model.non_trainable_variables, strict=True)
-        ]
-        assert any(moved) != frozen
 
 
 def test_sampling_follows_the_optimisers_step():

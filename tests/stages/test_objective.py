@@ -1,11 +1,13 @@
 """What all stages share: seeds, weight decay, the list of stages."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
 
-from keras_recattend import stages
+from keras_recattend import ablation, stages
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.stages.box import BoxStage
 from keras_recattend.stages.objective import kernel_decay, split_seed
@@ -75,6 +77,33 @@ def test_box_stage_leaves_segmentation_as_it_is(model):
     after = model.segmentation.non_trainable_variables
     for old, variable in zip(statistics, after, strict=True):
         np.testing.assert_array_equal(old, variable)
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        (tiny.preprocessed(), [name for name in stages.STAGES if name != "joint"]),
+        # Unrolled, with statistics for every step.
+        (tiny.paper_config(), ("box", "joint")),
+        (ablation.apply(tiny.config(), "no_box_net"), ("segmentation", "own_canvases")),
+    ],
+    ids=("steps apart", "unrolled", "no boxes"),
+)
+def test_frozen_normalization_leaves_the_statistics_alone(config, names):
+    model = RecurrentAttention(config)
+    for name in names:
+        for frozen in (True, False):
+            options = dataclasses.replace(
+                config.stages[name], freeze_normalization=frozen
+            )
+            objective = stages.objective(name, config.replace(stages={name: options}))
+            before = [v.numpy() for v in model.non_trainable_variables]
+            objective(model, tiny.batch((2, 1)), 0, training=True)
+            moved = [
+                bool((old != v.numpy()).any())
+                for old, v in zip(before, model.non_trainable_variables, strict=True)
+            ]
+            assert any(moved) != frozen, (name, frozen)
 
 
 def test_draws_depend_on_seed_and_step(model):
