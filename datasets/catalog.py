@@ -51,6 +51,7 @@ class Dataset:
             data set's options.
         title: what it is, in a line.
         raw: it is made from raw files, in `data_dir`.
+        own: of somebody's own pictures, other ones in every folder.
         canonical: {option: function} that give one form to values that mean the same.
         survey: `find` that collects what is wrong; None = it stops at the first.
     """
@@ -58,6 +59,7 @@ class Dataset:
     find: Callable[..., Source]
     title: str
     raw: bool = True
+    own: bool = False
     canonical: dict[str, Callable] = field(default_factory=dict)
     survey: Callable[..., Survey] | None = None
 
@@ -73,11 +75,15 @@ DATASETS = {
         canonical={"category": canonical_category},
     ),
     "folder": Dataset(
-        find_folder, "own images/ and labels/ (index PNG or TIFF)", survey=survey_folder
+        find_folder,
+        "own images/ and labels/ (index PNG or TIFF)",
+        own=True,
+        survey=survey_folder,
     ),
     "own_coco": Dataset(
         find_own_coco,
         "own COCO file; the same as coco with --annotations",
+        own=True,
         canonical={
             "category": canonical_category,
             "annotations": absolute,
@@ -88,6 +94,7 @@ DATASETS = {
     "labelme": Dataset(
         find_labelme,
         "own LabelMe files, one JSON an image",
+        own=True,
         canonical={"category": canonical_category},
         survey=survey_labelme,
     ),

@@ -19,9 +19,10 @@ from datasets.images import read_labels
 from datasets.pairs import read_pair
 from datasets.source import Item, Source, file_sizes
 
-__all__ = ["SUBSETS", "find_cvppp"]
+__all__ = ["SUBSETS", "USUAL_SUBSET", "find_cvppp"]
 
 SUBSETS = ("A1", "A2", "A3", "A4")
+USUAL_SUBSET = "A1"
 _IMAGE, _LABEL = "_rgb.png", "_label.png"
 _TRAINING = ("CVPPP2017_LSC_training/training", "CVPPP2017_LSC_training", "training")
 _TESTING = ("CVPPP2017_LSC_testing/testing", "CVPPP2017_LSC_testing", "testing")
@@ -34,7 +35,7 @@ _HELP = (
 )
 
 
-def find_cvppp(data_dir: str | Path | None, subset: str = "A1") -> Source:
+def find_cvppp(data_dir: str | Path | None, subset: str = USUAL_SUBSET) -> Source:
     """Find the raw benchmark under a folder.
 
     Args:

@@ -4,15 +4,13 @@ import contextlib
 import logging
 
 from datasets import catalog, splits
+from datasets.cvppp import USUAL_SUBSET
 from datasets.errors import DataError
 from keras_recattend.run_folder import RunError, find_weights
 
 __all__ = ["check_start", "trained_names"]
 
 _LOG = logging.getLogger(__name__)
-# Of these, shipped weights do not tell whose images they were.
-OWN = ("folder", "labelme", "own_coco")
-USUAL_SUBSET = "A1"
 MOST_NAMES = 3
 
 
@@ -98,6 +96,7 @@ def _names(folder, options, manifest):
     stored = folder.path / "split.json"
     if stored.is_file():
         return set(splits.load_split(stored)["train"])
-    if manifest.dataset in OWN:
+    if catalog.DATASETS[manifest.dataset].own:
+        # Shipped weights do not tell whose images they were.
         return set()
     return set(splits.make_split(manifest, **splits.made_by(options))["train"])
