@@ -80,6 +80,11 @@ def parse(arguments=None):
     model.add_argument("--stage", choices=[*STAGES, "all"], default="all")
     model.add_argument("--seed", type=int, default=0, help="split, order, weights")
     model.add_argument("--minutes", type=float, help="budget over the stages")
+    model.add_argument(
+        "--shares",
+        metavar="STAGE=N,...",
+        help="stages to train, and how they share the minutes; default: the preset's",
+    )
     model.add_argument("--max-steps", type=int, help="end every stage after so many")
     model.add_argument(
         "--learning-rate-factor",
@@ -121,6 +126,7 @@ def parse(arguments=None):
     for name, value in (("minutes", options.minutes), ("max-steps", options.max_steps)):
         if value is not None and value <= 0:
             raise UserError(f"--{name} must be above 0, got {value}.")
+    _check_shares(options)
     if options.fold and options.val_fraction == 0:
         raise UserError(
             f"--fold {options.fold} and --val-fraction 0 contradict one another: in a "
@@ -147,6 +153,17 @@ def parse(arguments=None):
             "into a minute is not the same twice. Use --max-steps, or the preset's."
         )
     return options
+
+
+def _check_shares(options):
+    """Raise UserError where --shares cannot be what was meant."""
+    if options.shares and options.stage != "all":
+        raise UserError(
+            f"--shares {options.shares} and --stage {options.stage} both say which "
+            "stages to train. Leave one of them out."
+        )
+    if options.shares and not options.minutes and not options.resume:
+        raise UserError("--shares divides --minutes: give them, too.")
 
 
 def main():
@@ -273,11 +290,15 @@ def _dataset(options):
 
 def _changes(options, stages):
     """What the options change of the preset, which has these stages."""
+    from keras_recattend.stage_shares import divided
+
     given = {
         "max_instances": options.max_instances,
         "min_object_area": options.min_area,
     }
     changes = {name: value for name, value in given.items() if value is not None}
+    if options.shares:
+        changes["stages"] = stages = divided(stages, options.shares)
     if options.learning_rate_factor != 1.0:
         changes["stages"] = {
             name: dataclasses.replace(

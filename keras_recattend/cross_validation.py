@@ -48,6 +48,7 @@ def parse(arguments=None):
         help="start from shipped weights, a run, or a cross-validation, fold by fold",
     )
     add("--learning-rate-factor", type=float, metavar="F", help="as in train.py")
+    add("--shares", metavar="STAGE=N,...", help="as in train.py")
     add("--folds", type=int, default=5, metavar="N", help="default 5")
     add("--only", metavar="K,K", help="train these folds, from 1; default: all")
     add("--out", metavar="DIR", help="default: runs/cv-PRESET")
@@ -95,7 +96,7 @@ def main():
 
 def series_of(options, out):
     """The `RunSeries` of parsed options."""
-    passed = (*COMMON, "learning_rate_factor")
+    passed = (*COMMON, "learning_rate_factor", "shares")
     return RunSeries(out, KIND, options, passed, ("folds", "init"))
 
 
@@ -144,9 +145,10 @@ def _about(options, preset):
         start += ", fold by fold"
     factor = options.learning_rate_factor
     rates = f", learning rates times {factor:g}" if factor else ""
+    shares = f", divided {options.shares}" if options.shares else ""
     return [
         f"{options.folds}-fold cross-validation of the preset `{preset}` on "
-        f"{options.dataset}{start}: {budget(options)}{rates}.",
+        f"{options.dataset}{start}: {budget(options)}{shares}{rates}.",
         "",
         "Every image is scored once, by weights that it did not train. They are the "
         "best of its fold's training, by the SBD of the fold's images themselves; "

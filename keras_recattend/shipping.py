@@ -36,6 +36,7 @@ KEPT_OPTIONS = (
     "fold",
     "seed",
     "minutes",
+    "shares",
     "precision",
     "max_steps",
     "learning_rate_factor",

@@ -138,6 +138,12 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path, arguments, words):
         (["--minutes", "0"], ["--minutes"]),
         (["--max-steps", "-3"], ["--max-steps"]),
         (["--learning-rate-factor", "0"], ["--learning-rate-factor", "above 0"]),
+        (["--shares", "box=1"], ["--shares", "--minutes"]),
+        (
+            ["--shares", "box=1", "--minutes", "2", "--stage", "box"],
+            ["--shares box=1", "--stage box", "both"],
+        ),
+        (["--shares", "bix=1", "--minutes", "2"], ["'bix'", "'box'"]),
         (["--seed", "-1"], ["seed"]),
         (["--precision", "mixed_float"], ["'mixed_float'", "'mixed_float16'"]),
         (["--strategy", "miror"], ["'miror'", "'mirrored'"]),
@@ -326,6 +332,27 @@ def test_train_leaves_a_run(run):
     rows = (run / "history.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["stage", *tiny.STAGES]
     assert [row.split(",")[2] for row in rows[1:]] == ["2"] * 4
+
+
+def test_a_run_has_the_stages_that_share_its_minutes(plants, tmp_path, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "tiny", tiny_preset)
+    folder = tmp_path / "run"
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
+    options += ["--records-dir", tmp_path / "records", "--preset", "tiny"]
+    options += ["--minutes", 60, "--max-steps", 1, "--shares", "segmentation=2,box=3"]
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert call("train", *options) == 0
+    finally:
+        tf.config.run_functions_eagerly(False)
+    stages = RunFolder(folder).read()[0].stages
+    assert {name: stage.share for name, stage in stages.items()} == {
+        "box": 3.0,
+        "segmentation": 2.0,
+    }
+    rows = (folder / "history.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["box", "segmentation"]
+    assert (folder / "metrics.json").is_file()
 
 
 def test_evaluate_a_run(run, tmp_path, capfd, monkeypatch):

@@ -54,6 +54,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
     commands, _ = trained
     options = ("--seed", 7, "--data-dir", "data", "--minutes", 2, "--init", "leaves")
     options += ("--precision", "mixed_bfloat16", "--learning-rate-factor", "0.50")
+    options += ("--shares", "box=2,joint=1")
     code, _ = call(*USUAL, *options)
     assert code == 0
     assert len(commands) == 3
@@ -66,6 +67,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
         asked = {"--dataset": "cvppp", "--data-dir": "data", "--preset": "tiny"}
         asked |= {"--minutes": "2.0", "--seed": "7", "--init": "leaves"}
         asked |= {"--precision": "mixed_bfloat16", "--learning-rate-factor": "0.5"}
+        asked |= {"--shares": "box=2,joint=1"}
         for option, value in asked.items():
             assert after(command, option) == value
     assert metrics()["missing_folds"] == []
@@ -76,7 +78,8 @@ def test_one_run_a_fold_one_after_another(trained, call):
     text = pathlib.Path("out/cross-validation.md").read_text()
     assert text.startswith(
         "3-fold cross-validation of the preset `tiny` on cvppp, from `leaves`: "
-        "2 minutes each, mixed_bfloat16, seed 7, learning rates times 0.5."
+        "2 minutes each, mixed_bfloat16, seed 7, divided box=2,joint=1, "
+        "learning rates times 0.5."
     )
     assert "| **all images** | 6 | 87.0 (" in text
 
@@ -216,6 +219,7 @@ def test_mistakes_are_told_before_anything_is_trained(trained, call, arguments, 
         (["--seed", "1"], "--seed 0"),
         (["--init", "leaves"], "--init None"),
         (["--learning-rate-factor", "0.5"], "--learning-rate-factor None"),
+        (["--shares", "box=1"], "--shares None"),
     ],
     ids="_".join,
 )
@@ -280,7 +284,7 @@ def test_the_options_fit_train_py():
     given = ["--dataset", "cvppp", "--data-dir", "x", "--minutes", "2", "--init", "a"]
     given += ["--skip-unlabelled"]
     given += ["--max-instances", "40", "--min-area", "9", "--max-steps", "5"]
-    given += ["--learning-rate-factor", "0.5"]
+    given += ["--learning-rate-factor", "0.5", "--shares", "box=1"]
     options = cross_validation.parse([*given, "--folds", "3"])
     series = cross_validation.series_of(options, "out")
     fold = cross_validation.fold_arguments(options, 1)
@@ -289,4 +293,5 @@ def test_the_options_fit_train_py():
     assert known.skip_unlabelled is True
     assert (known.max_instances, known.min_area) == (40, 9)
     assert known.learning_rate_factor == 0.5
+    assert known.shares == "box=1"
     assert known.fold == "1/3"
