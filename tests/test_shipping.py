@@ -40,6 +40,23 @@ def card(tmp_path):
     return path
 
 
+@pytest.mark.parametrize("name", ["cvppp", "leaves", "rosettes"])
+def test_what_is_shipped_has_the_scores_of_its_images(name):
+    """The means of metrics.json, told on the card, are those of images.csv."""
+    folder = run_folder.PRETRAINED / name
+    metrics = json.loads((folder / "metrics.json").read_text())
+    rows = read_csv(folder / "images.csv")
+    assert len({row["name"] for row in rows}) == len(rows) == metrics["n_images"]
+    card = (folder / "README.md").read_text()
+    for score, digits in (("sbd", 1), ("abs_dic", 2)):
+        values = [row[score] for row in rows]
+        told = metrics[score]
+        assert told["mean"] == pytest.approx(np.mean(values))
+        assert told["std"] == pytest.approx(np.std(values))
+        assert f"{told['mean']:.{digits}f} ({told['std']:.{digits}f})" in card
+    assert (folder / "best.weights.h5").stat().st_size <= shipping.MOST_BYTES
+
+
 def test_shipped_weights_are_found_by_name(model, run, card, tmp_path, monkeypatch):
     shelf = tmp_path / "pretrained"
     target = ship(run, "tiny_one", card, shelf)
