@@ -94,7 +94,11 @@ def _paper(**settings):
 
 
 def cvppp_paper():
-    """The paper's CVPPP: no pre-processing, no skips, fixed gammas."""
+    """The paper's CVPPP: no pre-processing, no skips, fixed gammas.
+
+    `--fold 1/5 --minutes 97` on 2 cores with avx2 alone, 3 % of the paper's steps: SBD
+    57.7, |DiC| 2.10 on 21 validation images (seed 0).
+    """
     return _paper(
         name="cvppp_paper",
         dataset="cvppp",
