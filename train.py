@@ -26,6 +26,7 @@ from keras_recattend.errors import (
     quiet_tensorflow,
     run_command,
 )
+from keras_recattend.stage_shares import divided
 
 _LOG = logging.getLogger("train")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -290,8 +291,6 @@ def _dataset(options):
 
 def _changes(options, stages):
     """What the options change of the preset, which has these stages."""
-    from keras_recattend.stage_shares import divided
-
     given = {
         "max_instances": options.max_instances,
         "min_object_area": options.min_area,

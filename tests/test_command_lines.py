@@ -1,5 +1,6 @@
 """`train.py` and `evaluate.py` as a user calls them, with their mistakes."""
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -65,6 +66,16 @@ def plants(tmp_path_factory):
         palette.putpalette([v for k in range(256) for v in (k, 255 - k, k * 7 % 256)])
         palette.save(folder / "A1" / f"plant{i:03d}_label.png")
     return folder
+
+
+@contextlib.contextmanager
+def eagerly():
+    """Without graphs, whose tracing would take longer than two steps."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def call(name, *arguments):
@@ -279,14 +290,13 @@ def run(plants, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setitem(presets.PRESETS, "tiny", tiny_preset)
     patch.setattr(logging, "basicConfig", lambda **_: None)
-    tf.config.run_functions_eagerly(True)
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
+    options += ["--records-dir", folder.parent / "records", "--preset", "tiny"]
+    options += ["--max-steps", 2, "--learning-rate-factor", 0.5]
     try:
-        options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
-        options += ["--records-dir", folder.parent / "records", "--preset", "tiny"]
-        options += ["--max-steps", 2, "--learning-rate-factor", 0.5]
-        assert call("train", *options, "--seed", 5) == 0
+        with eagerly():
+            assert call("train", *options, "--seed", 5) == 0
     finally:
-        tf.config.run_functions_eagerly(False)
         patch.undo()
     return folder
 
@@ -340,11 +350,8 @@ def test_a_run_has_the_stages_that_share_its_minutes(plants, tmp_path, monkeypat
     options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
     options += ["--records-dir", tmp_path / "records", "--preset", "tiny"]
     options += ["--minutes", 60, "--max-steps", 1, "--shares", "segmentation=2,box=3"]
-    tf.config.run_functions_eagerly(True)
-    try:
+    with eagerly():
         assert call("train", *options) == 0
-    finally:
-        tf.config.run_functions_eagerly(False)
     stages = RunFolder(folder).read()[0].stages
     assert {name: stage.share for name, stage in stages.items()} == {
         "box": 3.0,
@@ -494,11 +501,8 @@ def test_a_preset_with_a_pre_processing_network(plants, tmp_path, monkeypatch):
     run = tmp_path / "run"
     arguments = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", run]
     arguments += ["--records-dir", tmp_path / "records", "--preset", "maps"]
-    tf.config.run_functions_eagerly(True)
-    try:
+    with eagerly():
         assert call("train", *arguments, "--max-steps", 2) == 0
-    finally:
-        tf.config.run_functions_eagerly(False)
     rows = read_csv(run / "history.csv")
     assert [row["stage"] for row in rows] == list(STAGES)
     assert rows[0]["val_angle_accuracy"] >= 0
@@ -517,11 +521,8 @@ def test_an_ablation_is_a_run_like_any_other(plants, tmp_path, caplog):
     run = tmp_path / "no_box_net"
     arguments = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", run]
     arguments += ["--records-dir", tmp_path / "records", "--preset", "tiny"]
-    tf.config.run_functions_eagerly(True)
-    try:
+    with eagerly():
         done = call("train", *arguments, "--max-steps", 2, "--ablation", "no_box_net")
-    finally:
-        tf.config.run_functions_eagerly(False)
     assert done == 0
     config, about = RunFolder(run).read()
     assert config == ablation.apply(tiny_preset(), "no_box_net")
