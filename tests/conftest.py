@@ -84,6 +84,14 @@ def golden_directory(request):
     return request.config.getoption("--golden")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def logging_as_it_is():
+    """No command sets up logging here: pytest would close the stream it writes to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging, "basicConfig", lambda **_: None)
+        yield
+
+
 @pytest.fixture
 def random():
     """A generator that is the same in every run."""
@@ -96,7 +104,6 @@ def caller(monkeypatch, capfd):
 
     That takes arguments and returns (exit code, what was printed).
     """
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
     def of(name, main):
         def call(*arguments):

@@ -118,7 +118,6 @@ def test_a_damaged_run_is_named(tmp_path, damage):
 def in_a_fresh_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(presets.PRESETS, "tiny", tiny_preset)
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ What is tested is the way between: names, files, classes, categories, splits.
 
 import importlib
 import json
-import logging
 import sys
 import zipfile
 
@@ -23,11 +22,6 @@ from keras_recattend.errors import run_command
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.postprocess import Found
 from keras_recattend.run_folder import RunFolder
-
-
-@pytest.fixture(autouse=True)
-def logging_as_it_is(monkeypatch):
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import importlib
 import json
-import logging
 import pathlib
 import shutil
 import subprocess
@@ -50,8 +49,6 @@ def short_preset():
 def with_presets(monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "tiny", tiny_preset)
     monkeypatch.setitem(presets.PRESETS, "short", short_preset)
-    # The tests' own logging stays as it is.
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +286,6 @@ def run(plants, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     patch = pytest.MonkeyPatch()
     patch.setitem(presets.PRESETS, "tiny", tiny_preset)
-    patch.setattr(logging, "basicConfig", lambda **_: None)
     options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
     options += ["--records-dir", folder.parent / "records", "--preset", "tiny"]
     options += ["--max-steps", 2, "--learning-rate-factor", 0.5]

@@ -1,7 +1,5 @@
 """How a command line ends."""
 
-import logging
-
 import pytest
 
 from keras_recattend.callbacks import Interrupted, NotFinite
@@ -12,12 +10,6 @@ from keras_recattend.run_folder import RunError
 
 class DataError(Exception):
     """Another package's."""
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    """The tests' own logging stays as it is."""
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
 
 def ends_with(error):

@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import logging
 import sys
 from pathlib import Path
 
@@ -100,7 +99,6 @@ def test_from_photographs_to_the_plot(tmp_path, monkeypatch):
     plants = {k: v for k, v in growing_plants.PLANTS.items() if k in "AB"}
     monkeypatch.setattr(growing_plants, "PLANTS", plants)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     assert growing_plants.draw(Path("photos")) == 6
     monkeypatch.setattr(
         sys, "argv", ["predict.py", "photos", "--weights", "leaves", "--out", "results"]

@@ -138,12 +138,12 @@ def test_scores_of_a_cross_validation(everything, card, tmp_path):
 
 def test_the_command(everything, card, caller, monkeypatch):
     given = {}
-    monkeypatch.setattr(shipping, "ship", lambda *a, **k: given.update(k, a=a))
     call = caller("shipping", shipping.main)
     arguments = ["--run", "a", "--scores", "b", "--name", "c", "--card", "d"]
-    assert call(*arguments)[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(shipping, "ship", lambda *a, **k: given.update(k, a=a))
+        assert call(*arguments)[0] == 0
     assert given == {"a": ("a", "c", "d"), "replace": False, "scores": "b"}
-    monkeypatch.undo()
     code, printed = call("--run", everything, "--name", "c", "--card", card)
     assert code == 2
     assert "every labelled image trained. Give --scores" in printed

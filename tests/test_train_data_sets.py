@@ -30,8 +30,6 @@ COUNTS = (1, 2, 3, 2, tiny.SLOTS + 1)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(presets.PRESETS, "tiny", lambda: tiny.config(stages=["box"]))
-    # The tests' own logging stays as it is.
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
 
 @pytest.fixture(scope="module")

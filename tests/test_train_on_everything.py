@@ -35,7 +35,6 @@ def eager_and_tiny():
     """Building graphs would take longer than these few steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.PRESETS, "tiny", tiny_preset)
-        patch.setattr(logging, "basicConfig", lambda **_: None)
         tf.config.run_functions_eagerly(True)
         yield
         tf.config.run_functions_eagerly(False)

@@ -19,11 +19,6 @@ from keras_recattend.errors import run_command
 LABELS = blocks().repeat(2, 0).repeat(2, 1)
 
 
-@pytest.fixture(autouse=True)
-def _logging(monkeypatch):
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
-
-
 @pytest.fixture
 def call(monkeypatch, caplog):
     """The command in this process: (exit status, what it told)."""

@@ -21,8 +21,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # The tests' own logging stays as it is.
-    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
 
 def call(*arguments):
