@@ -62,7 +62,7 @@ def parse(arguments=None):
         metavar="N",
         help="longest side of an overlay in pixels; default: 1600",
     )
-    add_inference_options(parser)
+    add_inference_options(parser, views=True)
     return parser.parse_args(arguments)
 
 

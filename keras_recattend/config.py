@@ -243,6 +243,9 @@ class Inference:
         inhibition: never attend twice to a cell whose step added nothing.
         zoom: run a second pass on the crop round everything found in the first,
             enlarged at most this much (1 = no second pass).
+        views: in how many of the eight flipped and turned views the last pass sees the
+            image; objects that most of them have are kept. 1 = as it is, 2 = and its
+            mirror image, 4 = both upside down, too, 8 = and on their sides.
         mask_threshold: a pixel belongs to an object above it.
         min_area: objects smaller than this are dropped (pixels of the original).
         least_kept: an object that keeps a smaller share of its own mask, because
@@ -261,6 +264,7 @@ class Inference:
     growth: float = 0.0
     inhibition: bool = False
     zoom: float = 1.0
+    views: int = 1
     mask_threshold: float = 0.5
     min_area: int = 0
     least_kept: float = 0.3

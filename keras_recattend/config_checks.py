@@ -273,6 +273,13 @@ def _check_whole_image(config):
 def _check_inference(config):
     """Some settings read what only one kind of heads or filters gives."""
     inference, filters = config.inference, config.segmentation.filters
+    _one_of("inference.views", inference.views, [1, 2, 4, 8])
+    if inference.views > 4 and len(set(config.image_size)) > 1:
+        raise ConfigError(
+            f"inference.views={inference.views} turns images on their sides: it needs "
+            f"a square image_size, got {tuple(config.image_size)}. Set views to 4 or "
+            "less."
+        )
     if inference.inhibition and not config.box_network.heat_map:
         raise ConfigError(
             "inference.inhibition shuts a cell of the heat map: it needs "

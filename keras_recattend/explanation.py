@@ -20,7 +20,9 @@ class Explanation:
 
     The last one's score ended the sequence, or there were no more steps.
     Where the preset looks twice (`inference.zoom`), these are the steps of the second,
-    closer look, if there was one: the pass that made the result.
+    closer look, if there was one: the pass that made the result. Where it looks at
+    several views (`inference.views`), they are those of the image as it is, and the
+    result is what all views agree on: it may have objects that none of these steps has.
 
     Attributes:
         image: uint8 [H, W, 3], RGB.
@@ -36,8 +38,8 @@ class Explanation:
         scores: float32 [S], from 0 to 1.
         threshold: a score below it ended the sequence.
         objects: int [S], the number of each step's object in the label map; 0 = none:
-            the score was too low, or the object was dropped (too small, or found
-            before).
+            the score was too low, or the object was dropped (too small, found before,
+            or not in most of the views).
         foreground: float32 [h, w], what the pre-processing network said of the window
             before the first step, a probability. None where the model has no such
             network.
@@ -139,7 +141,8 @@ def _explanation(image, look, grid, settings):
     if settings.stop and len(low):
         steps = int(low[0]) + 1
     objects = np.zeros(steps, np.int64)
-    objects[look.found.steps] = np.arange(1, look.found.count + 1)
+    seen = look.found.steps >= 0
+    objects[look.found.steps[seen]] = np.flatnonzero(seen) + 1
     heat = outputs.get("heat")
     return Explanation(
         image=image,

@@ -13,12 +13,16 @@ __all__ = [
     "number",
 ]
 
-OPTIONS = ("score_threshold", "min_area")
+OPTIONS = ("score_threshold", "min_area", "views")
 _TRUTHS = {"true": True, "false": False}
 
 
-def add_inference_options(parser):
-    """Add --score-threshold and --min-area to an argument parser."""
+def add_inference_options(parser, views=False):
+    """Add --score-threshold and --min-area to an argument parser.
+
+    Args:
+        views: whether to add --views, too.
+    """
     parser.add_argument(
         "--score-threshold",
         type=number(float, 0, 1),
@@ -31,11 +35,20 @@ def add_inference_options(parser):
         metavar="N",
         help="drop objects of fewer pixels; default: as the weights were tuned",
     )
+    if views:
+        parser.add_argument(
+            "--views",
+            type=int,
+            choices=(1, 2, 4, 8),
+            help="look at each picture flipped and turned in so many ways and keep "
+            "what most of them show: 8 is surer, 1 faster; default: as the weights "
+            "were tuned",
+        )
 
 
 def inference_changes(options):
     """Return what was given of them, as `keras_recattend.load` takes it."""
-    given = {name: getattr(options, name) for name in OPTIONS}
+    given = {name: getattr(options, name, None) for name in OPTIONS}
     return {name: value for name, value in given.items() if value is not None}
 
 

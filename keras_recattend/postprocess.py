@@ -10,6 +10,7 @@ from keras_recattend.layers.gaussian import LEAST_DEVIATION
 __all__ = [
     "Found",
     "Window",
+    "collected",
     "label_map_of_masks",
     "label_map_of_patches",
     "upsampled",
@@ -62,8 +63,8 @@ class Found(typing.NamedTuple):
             network, or None without one.
         semantic: float32 [H, W, K], the probabilities of background and classes, or
             None where that network has no classes.
-        steps: int [n], the network's step (from 0) that found each object, or None
-            where there were no steps.
+        steps: int [n], the network's step (from 0) that found each object, -1 where
+            only other views of the image had it, or None where there were no steps.
     """
 
     labels: np.ndarray
@@ -121,7 +122,7 @@ def label_map_of_patches(
         take = inside & (mask > known)
         labels[rows, columns][take] = t + 1
         known[take] = mask[take]
-    return _collect(labels, scores, least_kept * own_area, min_area)
+    return collected(labels, scores, least_kept * own_area, min_area)
 
 
 def label_map_of_masks(
@@ -157,7 +158,7 @@ def label_map_of_masks(
         take = mask > best
         labels[take] = t + 1
         best[take] = mask[take]
-    return _collect(labels, scores, least_kept * own_area, min_area)
+    return collected(labels, scores, least_kept * own_area, min_area)
 
 
 def upsampled(mask, shape, bilateral=False):
@@ -191,7 +192,7 @@ def within_foreground(found, threshold, dilation=0, min_area=0):
     if dilation:
         mask = cv2.dilate(mask, np.ones((dilation, dilation), np.uint8))
     labels = np.where(mask > 0, found.labels, 0)
-    kept = _collect(labels, found.scores, np.zeros(found.count), min_area)
+    kept = collected(labels, found.scores, np.zeros(found.count), min_area)
     steps = None if found.steps is None else found.steps[kept.steps]
     return kept._replace(
         foreground=found.foreground, semantic=found.semantic, steps=steps
@@ -211,8 +212,15 @@ def _write_filter(low, high, length, extent):
     return slice(first, last), value.astype(np.float32)
 
 
-def _collect(labels, scores, least_area, min_area):
-    """Drop objects below either area (each its own, and all) and number the rest."""
+def collected(labels, scores, least_area, min_area):
+    """Drop objects below either area (each its own, and all) and number the rest.
+
+    Args:
+        labels: uint16 [H, W] of objects 1 to n. scores: [n]. least_area: [n].
+
+    Returns:
+        A `Found`; its `steps` are the numbers, from 0, of the objects that were kept.
+    """
     area = np.bincount(labels.ravel(), minlength=len(scores) + 1)[1:]
     least = np.maximum(max(min_area, 1), least_area)
     kept = np.flatnonzero(area >= least)

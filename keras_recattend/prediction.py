@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from keras_recattend.consensus import consensus
 from keras_recattend.errors import UserError
 from keras_recattend.postprocess import (
     Found,
@@ -14,6 +15,7 @@ from keras_recattend.postprocess import (
     label_map_of_patches,
     within_foreground,
 )
+from keras_recattend.views import VIEWS
 
 __all__ = ["Look", "Predictor", "network_input"]
 
@@ -47,6 +49,8 @@ class Predictor:
     size. With `inference.zoom` above 1 a second pass looks at the crop round all that
     the first pass found. The pre-processing network runs in both passes, since
     the crop shows it more; `Found.foreground` is the whole image's, of the first.
+    With `inference.views` above 1 the last pass is made of the image flipped and
+    turned, too, and the objects are those that most of these views have: `consensus`.
 
     Args:
         model: a `RecurrentAttention`.
@@ -91,7 +95,9 @@ class Predictor:
     def watch(self, images):
         """Return one `Look` for each image: the pass that made the result.
 
-        One image runs at a time, since the masks of all steps take memory.
+        Of several views (`inference.views`) it is the image's as it is; `found` is what
+        they agree on. One image runs at a time, since the masks of all steps take
+        memory.
         """
         return [self._watch(image) for image in images]
 
@@ -111,6 +117,8 @@ class Predictor:
         found = self._label_map(outputs | {"scores": scores}, image.shape[:2], window)
         if first is not None:
             found = _with_maps_of(first, found)
+        if self.inference.views > 1:
+            (found,) = self._agreed([image], [window], [found])
         return Look(self._mask(found), window, seen, outputs)
 
     def _batch(self, images):
@@ -123,8 +131,30 @@ class Predictor:
         if again:
             second = self._look([images[i] for i in again], [closer[i] for i in again])
             for i, f in zip(again, second, strict=True):
-                found[i] = _with_maps_of(found[i], f)
+                windows[i], found[i] = closer[i], _with_maps_of(found[i], f)
+        if self.inference.views > 1:
+            found = self._agreed(images, windows, found)
         return [self._mask(f) for f in found]
+
+    def _agreed(self, images, windows, found):
+        """What the views of each image agree on; `found` is what the first one has."""
+        label_maps = [[f.labels] for f in found]
+        scores = [[f.scores] for f in found]
+        for view in VIEWS[1 : self.inference.views]:
+            seen = self._look(
+                [view.of(image) for image in images],
+                [
+                    view.window(window, image.shape[:2])
+                    for image, window in zip(images, windows, strict=True)
+                ],
+            )
+            for i, f in enumerate(seen):
+                label_maps[i].append(view.back(f.labels))
+                scores[i].append(f.scores)
+        return [
+            _of_first(first, consensus(*views, self.inference.min_area))
+            for first, *views in zip(found, label_maps, scores, strict=True)
+        ]
 
     def _mask(self, found):
         settings = self.inference
@@ -187,6 +217,12 @@ class Predictor:
 def _with_maps_of(first, second):
     """The second pass' objects with the first one's maps, of the whole image."""
     return second._replace(foreground=first.foreground, semantic=first.semantic)
+
+
+def _of_first(first, agreed):
+    """What views agree on, with the steps and maps of the first of them."""
+    steps = np.append(first.steps, -1)[agreed.steps]
+    return _with_maps_of(first, agreed._replace(steps=steps))
 
 
 def network_input(image, window):

@@ -1,7 +1,9 @@
 """The folder of an exported model: never half written, never replaced by mistake."""
 
 import contextlib
+import dataclasses
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +12,8 @@ import keras_recattend
 from keras_recattend.errors import UserError
 
 __all__ = ["ExportError", "check_free", "write"]
+
+_LOG = logging.getLogger(__name__)
 
 FORMAT = 1
 # Every SavedModel has it, and hardly any other folder.
@@ -50,7 +54,9 @@ def check_free(path, overwrite=False):
 def write(model, path, overwrite=False, inference=None, weights=None):
     """Write a model as a SavedModel that needs nothing but TensorFlow.
 
-    It is written under another name beside `path` and then renamed.
+    It is written under another name beside `path` and then renamed. It looks at images
+    as they are: `inference.views` is 1 in `export.json`, and what more views agree on
+    is `Predictor`'s alone.
 
     Args:
         model: a `RecurrentAttention`.
@@ -69,6 +75,7 @@ def write(model, path, overwrite=False, inference=None, weights=None):
 
     check_free(path, overwrite)
     path = Path(path).resolve()
+    inference = _of_one_view(inference or model.config.inference)
     served = ServedModel(model, inference)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -85,18 +92,26 @@ def write(model, path, overwrite=False, inference=None, weights=None):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _of_one_view(inference):
+    if inference.views > 1:
+        _LOG.warning(
+            "The export looks at each image once, as it is: the %d views of the "
+            "weights are not in it. (evaluate.py --inference views=1 tells what it "
+            "finds.)",
+            inference.views,
+        )
+    return dataclasses.replace(inference, views=1)
+
+
 def _about(model, inference, weights):
     """What `export.json` says: what the export was made of, and with what."""
     import keras
     import tensorflow as tf
 
-    config = model.config
-    if inference is not None:
-        config = config.replace(inference=inference)
     return {
         "format": FORMAT,
         "weights": weights,
-        "config": config.to_dict(),
+        "config": model.config.replace(inference=inference).to_dict(),
         "versions": {
             "keras_recattend": keras_recattend.__version__,
             "tensorflow": tf.__version__,

@@ -1,5 +1,7 @@
 """Validation as the weights will be used: in float32, whatever they train in."""
 
+import dataclasses
+
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.prediction import Predictor
 
@@ -10,7 +12,8 @@ class ScoringPredictor:
     """A `Predictor` in float32 of a model that may train in 16 bits.
 
     16 bits have moved the SBD of some twenty plants by a point, and the count by half a
-    leaf: the best epoch of the one is not that of the other.
+    leaf: the best epoch of the one is not that of the other. Only the image as it is is
+    looked at, whatever `inference.views` says: every epoch would take its time.
 
     Args:
         model: a `RecurrentAttention`. One of mixed precision is copied, and the copy
@@ -22,7 +25,8 @@ class ScoringPredictor:
         self._scored = model
         if model.dtype_policy.compute_dtype != "float32":
             self._scored = RecurrentAttention(model.config, dtype="float32")
-        self._predictor = Predictor(self._scored)
+        inference = dataclasses.replace(model.config.inference, views=1)
+        self._predictor = Predictor(self._scored, inference)
 
     @property
     def batch_size(self):

@@ -111,6 +111,16 @@ def test_settings_of_inference_that_a_model_cannot_carry_out(setting, needed):
     assert getattr(can(inference=setting).inference, name) == setting[name]
 
 
+def test_how_many_views_there_are():
+    oblong, square = heat_config(image_size=(32, 48)), heat_config(image_size=(32, 32))
+    assert square.replace(inference={"views": 8}).inference.views == 8
+    assert oblong.replace(inference={"views": 4}).inference.views == 4
+    with pytest.raises(ConfigError, match=r"inference\.views must be one of .* got 3"):
+        square.replace(inference={"views": 3})
+    with pytest.raises(ConfigError, match=r"views=8 .* square image_size, .*32, 48"):
+        oblong.replace(inference={"views": 8})
+
+
 def test_nothing_is_spilled_without_a_center_map():
     stages = {"box": Stage(steps=5, spill=0.1)}
     with pytest.raises(ConfigError, match=r"stages.box.spill=0.1"):

@@ -59,6 +59,21 @@ def test_it_is_the_result_of_a_prediction(predictor, image, explained):
     np.testing.assert_array_equal(explained.image, image)
 
 
+def test_objects_that_no_step_of_this_view_has(
+    predictor, image, explained, monkeypatch
+):
+    """As where only other views have the first of them."""
+    (look,) = predictor.watch([image])
+    steps = look.found.steps.copy()
+    assert len(steps) > 1
+    steps[0] = -1
+    look = look._replace(found=look.found._replace(steps=steps))
+    monkeypatch.setattr(predictor, "watch", lambda images: [look])
+    (explanation,) = explain(predictor, [image])
+    others = np.where(explained.objects == 1, 0, explained.objects)
+    np.testing.assert_array_equal(explanation.objects, others)
+
+
 def test_shapes(explained):
     steps = len(explained.scores)
     assert explained.attention.shape == (steps, 3, 4, 4)

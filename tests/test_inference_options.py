@@ -13,9 +13,9 @@ from keras_recattend.inference_options import (
 )
 
 
-def parsed(*arguments):
+def parsed(*arguments, **options):
     parser = argparse.ArgumentParser()
-    add_inference_options(parser)
+    add_inference_options(parser, **options)
     return inference_changes(parser.parse_args(arguments))
 
 
@@ -26,6 +26,18 @@ def test_what_is_not_given_is_no_change():
         "score_threshold": 0.4,
         "min_area": 9,
     }
+
+
+def test_views_are_for_commands_that_have_them(capsys):
+    assert parsed(views=True) == {}
+    assert parsed("--views", "4", views=True) == {"views": 4}
+    for arguments, options in (
+        (["--views", "4"], {}),
+        (["--views", "3"], {"views": True}),
+    ):
+        with pytest.raises(SystemExit):
+            parsed(*arguments, **options)
+    assert "(choose from 1, 2, 4, 8)" in capsys.readouterr().err.replace("'", "")
 
 
 @pytest.mark.parametrize(

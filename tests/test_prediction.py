@@ -1,5 +1,6 @@
 """Images of any size in, label maps of their size out; the closer look."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -11,6 +12,7 @@ from keras_recattend.config import Inference
 from keras_recattend.errors import UserError
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.prediction import Predictor
+from keras_recattend.views import View
 
 SIZE = (48, 64)
 STEPS = 3
@@ -23,11 +25,12 @@ class Seer:
     """
 
     is_normalized = True
+    size = SIZE
 
     def __init__(self, **inference):
         self.passes = []
         self.config = types.SimpleNamespace(
-            image_size=SIZE, inference=Inference(**inference)
+            image_size=self.size, inference=Inference(**inference)
         )
 
     def infer(self, image, inference, with_masks):
@@ -36,7 +39,7 @@ class Seer:
         batch = tf.shape(image)[0]
         first = tf.one_hot(tf.zeros([batch], tf.int32), STEPS)
         bright = tf.reduce_mean(image, axis=-1)[:, tf.newaxis]
-        edges = tf.constant([-0.5, -0.5, SIZE[0] - 0.5, SIZE[1] - 0.5])
+        edges = tf.constant([-0.5, -0.5, self.size[0] - 0.5, self.size[1] - 0.5])
         return {
             "patches": bright * first[:, :, tf.newaxis, tf.newaxis],
             "boxes": edges * first[..., tf.newaxis],
@@ -289,3 +292,123 @@ def test_a_real_models_maps(classes):
         assert found.semantic is None
     else:
         np.testing.assert_allclose(found.semantic, maps.semantic[0], atol=1e-5)
+
+
+# -- several views -----------------------------------------------------------------
+
+
+class SquareSeer(Seer):
+    size = (48, 48)
+
+
+class Dreamer(SquareSeer):
+    """Sees the bright pixels, and something in the upper left of whatever it sees."""
+
+    def infer(self, image, inference, with_masks):
+        outputs = super().infer(image, inference, with_masks)
+        dream = np.zeros((1, STEPS, *self.size), np.float32)
+        dream[:, 1, :9, :9] = 0.9
+        second, edges = tf.one_hot([1], STEPS), outputs["boxes"][:, :1]
+        return {
+            "patches": outputs["patches"] + dream,
+            "boxes": outputs["boxes"] + second[..., tf.newaxis] * edges,
+            "scores": outputs["scores"] + 0.9 * second,
+        }
+
+
+def test_every_view_is_seen_once():
+    model = SquareSeer(views=8)
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    Predictor(model)([image])
+    seen = [np.round(255 * batch[0]).astype(np.uint8) for batch in model.passes]
+    turned = [np.rot90(image, turns) for turns in range(4)]
+    turned += [np.rot90(image[::-1], turns) for turns in range(4)]
+    assert len(seen) == 8
+    assert {s.tobytes() for s in seen} == {view.tobytes() for view in turned}
+
+
+@pytest.mark.parametrize(("kind", "views"), [(SquareSeer, 8), (Seer, 4), (Seer, 2)])
+def test_views_that_agree_are_the_image_as_it_is(kind, views):
+    images = [
+        rectangle(kind.size, 10, 10, 30, 40),
+        rectangle((100, 50), 20, 10, 70, 40),
+        np.zeros((60, 70, 3), np.uint8),
+    ]
+    expected = Predictor(kind())(images)
+    for one, other in zip(Predictor(kind(views=views))(images), expected, strict=True):
+        assert one.count == other.count
+        # Each view rounds its edges by itself.
+        assert (one.labels != other.labels).mean() < 0.01
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1)
+        np.testing.assert_allclose(one.scores, other.scores)
+
+
+def test_what_hangs_on_the_view_is_outvoted():
+    image = rectangle((96, 96), 50, 40, 80, 70)
+    alone = Predictor(Dreamer())([image])[0]
+    assert alone.count == 2
+    assert alone.labels[5, 5] == 2
+    agreed = Predictor(Dreamer(views=8))([image])[0]
+    np.testing.assert_array_equal(agreed.labels, alone.labels == 1)
+
+
+@pytest.mark.parametrize("place", [(200, 300, 279, 379), (0, 0, 60, 70)])
+def test_views_of_the_closer_look(place):
+    """The whole image is looked at once; all views return to its place."""
+    model = SquareSeer(zoom=3.0, views=8)
+    images = [rectangle((481, 643), *place), np.zeros((481, 643, 3), np.uint8)]
+    found, nothing = Predictor(model)(images)
+    assert [len(batch) for batch in model.passes] == [2, 1] + [2] * 7
+    assert nothing.count == 0
+    assert found.count == 1
+    np.testing.assert_allclose(found.boxes[0], place, atol=3)
+    bright = [(batch[0, ..., 0] > 0.5).sum() for batch in model.passes]
+    assert np.ptp(bright[1:]) < 0.05 * bright[1]
+    assert bright[1] > 4 * bright[0]
+
+
+def test_views_keep_the_images_maps_and_its_foreground():
+    image = rectangle((96, 128), 30, 40, 50, 70)
+    image[:, :60, 0] = 0
+    (alone,) = Predictor(Foreseer(foreground_threshold=0.5))([image])
+    (found,) = Predictor(Foreseer(foreground_threshold=0.5, views=4))([image])
+    np.testing.assert_array_equal(found.foreground, alone.foreground)
+    np.testing.assert_array_equal(found.semantic, alone.semantic)
+    np.testing.assert_array_equal(found.labels, alone.labels)
+
+
+def test_watching_shows_the_image_as_it_is_and_tells_what_all_views_agree_on():
+    model = RecurrentAttention(tiny.config())
+    model.scoring.bias.assign([50.0])
+    images = [tiny.examples()[0].image]
+    (alone,) = Predictor(model).watch(images)
+    settings = dataclasses.replace(model.config.inference, views=8)
+    predictor = Predictor(model, settings)
+    (look,), (found,) = predictor.watch(images), predictor(images)
+    for name, values in look.outputs.items():
+        np.testing.assert_array_equal(values, alone.outputs[name])
+    np.testing.assert_array_equal(look.found.labels, found.labels)
+    assert (look.found.labels != alone.found.labels).any()
+
+
+class Alternating(SquareSeer):
+    """Sees the left half, the middle and the right one; in later views not the left."""
+
+    def infer(self, image, inference, with_masks):
+        edges = [[-0.5, at, 47.5, at + 10.0] for at in (-0.5, 15.5, 31.5)]
+        first = tf.py_function(lambda x: len(self.passes) == 0, [image], tf.bool)
+        super().infer(image, inference, with_masks)
+        return {
+            "patches": tf.ones([1, STEPS, *self.size]),
+            "boxes": tf.constant([edges]),
+            "scores": tf.where(first, [[0.9, 0.9, 0.0]], [[0.0, 0.9, 0.9]]),
+        }
+
+
+def test_the_steps_of_what_views_agree_on(monkeypatch):
+    """The middle was the second step's; what is on the right is the other views'."""
+    monkeypatch.setattr(View, "back", lambda view, labels: labels)
+    found = Predictor(Alternating(views=4))([np.zeros((48, 48, 3), np.uint8)])[0]
+    steps = {found.labels[20, column]: step for column, step in ((20, 1), (37, -1))}
+    assert found.labels[20, 5] == 0
+    assert found.steps.tolist() == [steps[1], steps[2]]

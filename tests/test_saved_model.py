@@ -1,5 +1,6 @@
 """A SavedModel in a process without this package; folders that are not replaced."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -102,6 +103,20 @@ def test_the_signatures(exported):
     }
     given = signatures["serving_bytes"].structured_outputs
     assert set(given) == {"labels_bytes", "size", "scores", "boxes", "count"}
+
+
+def test_an_export_has_one_view(model, tmp_path, caplog):
+    """More are of no use to a graph; it must not say that it has them."""
+    inference = dataclasses.replace(model.config.inference, views=8)
+    saved_model.write(model, tmp_path / "export", inference=inference)
+    assert "looks at each image once, as it is: the 8 views" in caplog.text
+    about = json.loads((tmp_path / "export" / "export.json").read_text())
+    assert about["config"]["inference"]["views"] == 1
+    images = batches()[1]
+    again = tf.saved_model.load(tmp_path / "export")
+    labels = again.signatures["serving_default"](images=tf.constant(images))["labels"]
+    for one, found in zip(labels, Predictor(model)(list(images)), strict=True):
+        np.testing.assert_array_equal(one, found.labels)
 
 
 def test_what_the_folder_says_of_itself(model, exported):

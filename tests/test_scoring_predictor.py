@@ -64,3 +64,20 @@ def test_a_model_in_float32_is_not_copied(images, monkeypatch):
     found = ScoringPredictor(model)(images)
     for one, other in zip(found, Predictor(model)(images), strict=True):
         np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def test_an_epoch_looks_at_images_as_they_are(images, monkeypatch):
+    model = build("float32")
+    many = RecurrentAttention(model.config.replace(inference={"views": 4}))
+    many.set_weights(model.get_weights())
+    infer, views = many.infer, []
+
+    def watched(image, inference, **options):
+        views.append(inference.views)
+        return infer(image, inference=inference, **options)
+
+    monkeypatch.setattr(many, "infer", watched)
+    found = ScoringPredictor(many)(images)
+    assert views == [1]
+    for one, other in zip(found, Predictor(model)(images), strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
