@@ -77,6 +77,33 @@ def test_a_pixel_of_two_objects_is_the_ones_that_more_say():
     assert objects(agreed(*maps).labels) == objects(maps[0])
 
 
+def test_a_pixel_of_two_objects_is_the_ones_of_which_a_greater_share_says_so():
+    """Columns 18 and 19: left say two of four maps, right two of three."""
+    rows = slice(5, 15)
+
+    def halves(border, *, right=True):
+        left = (rows, slice(10, border))
+        return label_map((rows, slice(border, 30)), left) if right else label_map(left)
+
+    found = agreed(halves(18), halves(18), halves(20), halves(20, right=False))
+    np.testing.assert_array_equal(found.labels, halves(18))
+
+
+def test_an_object_is_like_all_of_the_group():
+    """IoU of first and second 16 / 24, second and third 14 / 26, of the others 10 / 30.
+
+    The second map is the best. The third's object is like its, but not like both; and
+    of two maps that have an object, one is half.
+    """
+    first, second, third = (
+        label_map((slice(0, 10), slice(by, 20 + by)), D) for by in (0, 4, 10)
+    )
+    third[D] = 0
+    found = agreed(first, second, third)
+    expected = label_map((slice(0, 10), slice(0, 24)), D)
+    assert objects(found.labels) == objects(expected)
+
+
 def test_what_overlaps_too_little_are_two_objects():
     """An IoU of 4 / 8 is one object, of 3 / 9 two, neither of which most maps have."""
 
@@ -119,6 +146,7 @@ def test_small_objects_are_dropped():
     found = agreed(*maps, min_area=10)
     np.testing.assert_array_equal(found.labels, label_map(A))
     assert len(found.scores) == len(found.boxes) == 1
+    assert found.steps.tolist() == [1]
 
 
 @pytest.mark.parametrize("with_objects", [0, 1])

@@ -17,6 +17,7 @@ from PIL import Image
 import keras_recattend
 import predict
 from keras_recattend import predictions
+from keras_recattend.image_files import read_image
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunFolder
 
@@ -152,6 +153,23 @@ def test_again_and_with_other_settings(run, photos, tmp_path, call):
     assert [r["count"] for r in counts] == ["0"] * 3
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert settings["inference"]["score_threshold"] == 0.25
+
+
+def test_several_views(run, photos, tmp_path, call):
+    """What they agree on, with an explanation and without one."""
+    options = [photos, "--weights", run, "--views", 2, "--out"]
+    assert call(*options, tmp_path / "plain")[0] == 0
+    assert call(*options, tmp_path / "explained", "--explain")[0] == 0
+    settings = json.loads((tmp_path / "plain" / "settings.json").read_text())
+    assert settings["inference"]["views"] == 2
+    predictor = keras_recattend.load(run, views=2).predictor
+    for row in rows(tmp_path / "plain" / "counts.csv"):
+        (found,) = predictor([read_image(row["file"])])
+        assert found.count
+        for out in ("plain", "explained"):
+            labels = Image.open(tmp_path / out / "labels" / f"{row['name']}.png")
+            # Batches of another size may round otherwise.
+            assert (np.array(labels) != found.labels).mean() < 0.01
 
 
 def test_other_weights_are_other_settings(run, photos, tmp_path, call):

@@ -392,23 +392,23 @@ def test_watching_shows_the_image_as_it_is_and_tells_what_all_views_agree_on():
 
 
 class Alternating(SquareSeer):
-    """Sees the left half, the middle and the right one; in later views not the left."""
+    """Sees the left and the middle in steps 0 and 2, later the right in step 1."""
 
     def infer(self, image, inference, with_masks):
-        edges = [[-0.5, at, 47.5, at + 10.0] for at in (-0.5, 15.5, 31.5)]
+        edges = [[-0.5, at, 47.5, at + 10.0] for at in (-0.5, 31.5, 15.5)]
         first = tf.py_function(lambda x: len(self.passes) == 0, [image], tf.bool)
         super().infer(image, inference, with_masks)
         return {
             "patches": tf.ones([1, STEPS, *self.size]),
             "boxes": tf.constant([edges]),
-            "scores": tf.where(first, [[0.9, 0.9, 0.0]], [[0.0, 0.9, 0.9]]),
+            "scores": tf.where(first, [[0.9, 0.0, 0.9]], [[0.0, 0.9, 0.9]]),
         }
 
 
 def test_the_steps_of_what_views_agree_on(monkeypatch):
-    """The middle was the second step's; what is on the right is the other views'."""
+    """What is on the right was the other views' alone."""
     monkeypatch.setattr(View, "back", lambda view, labels: labels)
     found = Predictor(Alternating(views=4))([np.zeros((48, 48, 3), np.uint8)])[0]
-    steps = {found.labels[20, column]: step for column, step in ((20, 1), (37, -1))}
+    steps = {found.labels[20, column]: step for column, step in ((20, 2), (37, -1))}
     assert found.labels[20, 5] == 0
     assert found.steps.tolist() == [steps[1], steps[2]]
