@@ -1,6 +1,5 @@
 """`train.py` and `evaluate.py` as a user calls them, with their mistakes."""
 
-import contextlib
 import dataclasses
 import importlib
 import json
@@ -13,8 +12,8 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-import tensorflow as tf
 import tiny
+from eager import eagerly
 from PIL import Image
 
 from datasets import catalog
@@ -63,16 +62,6 @@ def plants(tmp_path_factory):
         palette.putpalette([v for k in range(256) for v in (k, 255 - k, k * 7 % 256)])
         palette.save(folder / "A1" / f"plant{i:03d}_label.png")
     return folder
-
-
-@contextlib.contextmanager
-def eagerly():
-    """Without graphs, whose tracing would take longer than two steps."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 def call(name, *arguments):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from eager import eagerly
 
 from keras_recattend.map_cache import MapCache, Unchanged
 from keras_recattend.model import RecurrentAttention
@@ -69,12 +70,8 @@ def run(folder, monkeypatch, steps=3, validation=validation, mixed=None, **optio
     seed_everything(0)
     model = RecurrentAttention(config)
     training = Training(model, folder, stream, validation, [], bar=False, **options)
-    # Building graphs would take longer than these few steps.
-    tf.config.run_functions_eagerly(True)
-    try:
+    with eagerly():
         training.run()
-    finally:
-        tf.config.run_functions_eagerly(False)
     return model, folder, seen
 
 

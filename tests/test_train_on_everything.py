@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 import tiny
 import tiny_command
+from eager import eagerly
 
 from datasets.errors import DataError
 from keras_recattend import presets
@@ -32,12 +33,9 @@ def tiny_preset():
 
 @pytest.fixture(scope="module", autouse=True)
 def eager_and_tiny():
-    """Building graphs would take longer than these few steps."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, eagerly():
         patch.setitem(presets.PRESETS, "tiny", tiny_preset)
-        tf.config.run_functions_eagerly(True)
         yield
-        tf.config.run_functions_eagerly(False)
 
 
 def call(name, *arguments):

@@ -1,6 +1,5 @@
 """Whole runs: what they leave behind, and that a resumed one equals an unbroken one."""
 
-import contextlib
 import csv
 import json
 import signal
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from eager import eagerly
 
 from keras_recattend.callbacks import Interrupted, NotFinite, Pace
 from keras_recattend.config import Config, Stage
@@ -41,16 +41,6 @@ class MortalFolder(RunFolder):
         self.epochs_left -= 1
         if self.epochs_left == 0:
             raise Killed
-
-
-@contextlib.contextmanager
-def eagerly(wanted):
-    """Four stages as graphs take a minute to build."""
-    tf.config.run_functions_eagerly(wanted)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 def start(path, config, resume=False, names=None, eager=False, **options):
