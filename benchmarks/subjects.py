@@ -43,7 +43,7 @@ class CountingModel(RecurrentAttention):
 def config_of(case):
     """Return the preset's `Config` with the case's sizes."""
     config = presets.get(case.preset)
-    changes = {"inference": {"stop": True, "zoom": 1.0, "views": 1}}
+    changes = {"inference": {"stop": True, "zoom": 1.0}}
     if case.size is not None:
         changes["image_size"] = (case.size, case.size)
     if case.timespan is not None:

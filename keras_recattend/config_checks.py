@@ -7,11 +7,13 @@ import math
 
 from keras_recattend.errors import ConfigError
 
-__all__ = ["check_config"]
+__all__ = ["VIEW_COUNTS", "check_config"]
 
 # Objects of a label map of 16 bits: 0 is the background, and the loop has one step
 # more than there are objects.
 MOST_INSTANCES = 65_534
+# How many of `views.VIEWS` may be asked for, from the first on.
+VIEW_COUNTS = (1, 2, 4, 8)
 # The least and the most that a stage's numbers may be.
 _STAGE_BOUNDS = {
     "steps": (1, math.inf),
@@ -273,7 +275,7 @@ def _check_whole_image(config):
 def _check_inference(config):
     """Some settings read what only one kind of heads or filters gives."""
     inference, filters = config.inference, config.segmentation.filters
-    _one_of("inference.views", inference.views, [1, 2, 4, 8])
+    _one_of("inference.views", inference.views, list(VIEW_COUNTS))
     if inference.views > 4 and len(set(config.image_size)) > 1:
         raise ConfigError(
             f"inference.views={inference.views} turns images on their sides: it needs "

@@ -5,6 +5,7 @@ import dataclasses
 import math
 
 from keras_recattend.config import ConfigError, Inference, near_names
+from keras_recattend.config_checks import VIEW_COUNTS
 
 __all__ = [
     "add_inference_options",
@@ -39,7 +40,7 @@ def add_inference_options(parser, views=False):
         parser.add_argument(
             "--views",
             type=int,
-            choices=(1, 2, 4, 8),
+            choices=VIEW_COUNTS,
             help="look at each picture flipped and turned in so many ways and keep "
             "what most of them show: 8 is surer, 1 faster; default: as the weights "
             "were tuned",
