@@ -1,10 +1,12 @@
 """One label map of several of the same image: what most of them agree on."""
 
+import functools
+
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
-from keras_recattend.metrics.label_maps import overlap_table
+from keras_recattend.metrics.label_maps import numbered, overlap_of
 from keras_recattend.postprocess import collected
 
 __all__ = ["consensus"]
@@ -57,11 +59,16 @@ def _compared(label_maps):
     all others.
     """
     count = len(label_maps)
+    # Nothing but background lies outside, in a large picture most of it.
+    anything = functools.reduce(np.maximum, label_maps) > 0
+    found = ndimage.find_objects(anything.astype(np.int8))
+    area = found[0] if found else ...
+    maps = [numbered(labels[area]) for labels in label_maps]
     ious = [[None] * count for _ in range(count)]
     agreement = np.zeros(count)
     for v in range(count):
         for w in range(v):
-            table = overlap_table(label_maps[v], label_maps[w])
+            table = overlap_of(maps[v], maps[w])
             ious[v][w], ious[w][v] = table.iou, table.iou.T
             agreement[[v, w]] += table.symmetric_best_dice()
     return ious, np.argsort(-agreement, kind="stable")

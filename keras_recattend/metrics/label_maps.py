@@ -6,10 +6,12 @@ one contingency table, so an image is read once whatever the number of its objec
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 __all__ = [
+    "NumberedMap",
     "OverlapTable",
     "best_dice",
     "difference_in_count",
@@ -20,6 +22,8 @@ __all__ = [
     "legacy_sbd",
     "mean_unweighted_coverage",
     "mean_weighted_coverage",
+    "numbered",
+    "overlap_of",
     "overlap_table",
     "symmetric_best_dice",
 ]
@@ -165,23 +169,58 @@ def overlap_table(truth: np.ndarray, prediction: np.ndarray) -> OverlapTable:
     >>> table.intersection
     array([[2, 1]])
     """
-    truth = _label_map("truth", truth)
-    prediction = _label_map("prediction", prediction)
-    if truth.shape != prediction.shape:
+    return overlap_of(
+        numbered(truth, "truth"),
+        numbered(prediction, "prediction"),
+    )
+
+
+class NumberedMap(NamedTuple):
+    """A label map made ready to be compared with several others.
+
+    Attributes:
+        ids: `[N]` int64, of the objects, in ascending order.
+        places: `[H, W]` int64, for every pixel 0 (background) or 1 + its id's place.
+    """
+
+    ids: np.ndarray
+    places: np.ndarray
+
+
+def numbered(labels: np.ndarray, name: str = "labels") -> NumberedMap:
+    """Number the objects of a label map from 1 on, whatever their ids.
+
+    Args:
+        labels: `[H, W]` label map; see `overlap_table`.
+        name: what errors call it.
+
+    Raises:
+        ValueError: as `overlap_table`.
+    """
+    labels = _label_map(name, labels)
+    ids, index = _ids_and_index(labels)
+    return NumberedMap(ids, index.reshape(labels.shape))
+
+
+def overlap_of(truth: NumberedMap, prediction: NumberedMap) -> OverlapTable:
+    """Return `overlap_table` of maps that are numbered already.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if truth.places.shape != prediction.places.shape:
         raise ValueError(
             "truth and prediction must have one shape, received "
-            f"{truth.shape} and {prediction.shape}; resize the prediction to the size "
-            "of the true label map first (nearest neighbour)."
+            f"{truth.places.shape} and {prediction.places.shape}; resize the "
+            "prediction to the size of the true label map first (nearest neighbour)."
         )
-    truth_ids, truth_index = _ids_and_index(truth)
-    prediction_ids, prediction_index = _ids_and_index(prediction)
     # Row and column 0 are background; flat pair numbers make one bincount enough.
-    rows, columns = len(truth_ids) + 1, len(prediction_ids) + 1
-    pairs = truth_index * columns + prediction_index
+    rows, columns = len(truth.ids) + 1, len(prediction.ids) + 1
+    pairs = (truth.places * columns + prediction.places).ravel()
     table = np.bincount(pairs, minlength=rows * columns).reshape(rows, columns)
     return OverlapTable(
-        truth_ids=truth_ids,
-        prediction_ids=prediction_ids,
+        truth_ids=truth.ids,
+        prediction_ids=prediction.ids,
         truth_areas=table.sum(axis=1)[1:],
         prediction_areas=table.sum(axis=0)[1:],
         intersection=table[1:, 1:],
