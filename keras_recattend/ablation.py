@@ -47,9 +47,15 @@ def no_box_net(config):
             **gammas,
         },
         segmentation={"patch_size": _whole_patch(config), "padding": 1.0},
-        inference={"refinements": 0, "growth": 0.0, "inhibition": False, "zoom": 1.0},
+        inference={
+            "refinements": 0,
+            "growth": 0.0,
+            "inhibition": False,
+            "revisions": 0,
+            "zoom": 1.0,
+        },
         stages={
-            name: dataclasses.replace(stage, neighbours=0.0)
+            name: dataclasses.replace(stage, neighbours=0.0, revisions=0)
             for name, stage in config.stages.items()
             if name != "box"
         },
@@ -73,7 +79,9 @@ def no_scheduled_sampling(config):
         stages["joint"] = dataclasses.replace(stages["joint"], mask_offset=ALWAYS)
     if "own_canvases" in stages:
         own = stages["own_canvases"]
-        stages["own_canvases"] = dataclasses.replace(own, true_canvases=1.0)
+        stages["own_canvases"] = dataclasses.replace(
+            own, true_canvases=1.0, revisions=0
+        )
     if stages == config.stages:
         raise ConfigError("no stage of it shows the model its own output.")
     return config.replace(stages=stages)

@@ -241,6 +241,8 @@ class Inference:
         growth: a side of the patch that the mask touches moves out by this share of
             the patch when it is drawn anew: the object may go on behind it.
         inhibition: never attend twice to a cell whose step added nothing.
+        revisions: times that, after the last step, all objects are segmented anew with
+            all others' masks on the canvas, where the steps had only those before.
         zoom: run a second pass on the crop round everything found in the first,
             enlarged at most this much (1 = no second pass).
         views: in how many of the eight flipped and turned views the last pass sees the
@@ -263,6 +265,7 @@ class Inference:
     refinements: int = 0
     growth: float = 0.0
     inhibition: bool = False
+    revisions: int = 0
     zoom: float = 1.0
     views: int = 1
     mask_threshold: float = 0.5
@@ -310,6 +313,9 @@ class Stage:
         spill: share of the objects left to find that are painted onto true canvases all
             the same, unmarked, as if a neighbour's mask had spilled over them; only
             where a centre map can tell (stages box, segmentation and own canvases).
+        revisions: patches an image of masks drawn anew at the end of the model's own
+            sequence, with all others on the canvas: what `inference.revisions` does
+            (own canvases; 0 = none).
         neighbours: weight of the shares of other objects that a patch's mask takes, a
             small one as much as a large one ("normalized" filters only; stages
             segmentation and own canvases).
@@ -341,6 +347,7 @@ class Stage:
     canvas_distortion: float = 0.0
     blank_canvases: float = 0.0
     spill: float = 0.0
+    revisions: int = 0
     neighbours: float = 0.0
     freeze_normalization: bool = False
 

@@ -34,6 +34,7 @@ _STAGE_BOUNDS = {
     "canvas_distortion": (0, math.inf),
     "blank_canvases": (0, 1),
     "spill": (0, 1),
+    "revisions": (0, math.inf),
     "neighbours": (0, math.inf),
 }
 
@@ -132,17 +133,8 @@ def _check_stage(config, name, stage):
             "which box_network.center_map alone can tell from found ones. Set spill to "
             "0, or center_map to True."
         )
-    if stage.neighbours and config.box_network.whole_image:
-        raise ConfigError(
-            f"stages.{name}.neighbours={stage.neighbours} needs patches of boxes, and "
-            "box_network.whole_image has none. Set neighbours to 0."
-        )
-    if stage.neighbours and config.segmentation.filters != "normalized":
-        raise ConfigError(
-            f"stages.{name}.neighbours={stage.neighbours} needs segmentation.filters "
-            f"'normalized', whose cells are means of pixels; got "
-            f"{config.segmentation.filters!r}. Set neighbours to 0."
-        )
+    for field_name in ("neighbours", "revisions"):
+        _check_needs_patches(config, f"stages.{name}.{field_name}", stage, field_name)
     if name == "own_canvases" and not stage.canvases:
         raise ConfigError(
             "stages.own_canvases needs canvases of 1 or more an image, got 0."
@@ -160,6 +152,21 @@ def _check_maps(config):
             "to 0."
         )
     _one_of("extra_channels", config.extra_channels, [0, 1, 9])
+
+
+def _check_needs_patches(config, full_name, stage, field_name):
+    value = getattr(stage, field_name)
+    if value and config.box_network.whole_image:
+        raise ConfigError(
+            f"{full_name}={value} needs patches of boxes, and box_network.whole_image "
+            f"has none. Set {field_name} to 0."
+        )
+    if value and config.segmentation.filters != "normalized":
+        raise ConfigError(
+            f"{full_name}={value} needs segmentation.filters 'normalized', whose cells "
+            f"are means of pixels; got {config.segmentation.filters!r}. Set "
+            f"{field_name} to 0."
+        )
 
 
 def _check_preprocessor(config, network):
@@ -252,6 +259,7 @@ def _check_whole_image(config):
         "inference.refinements": (inference.refinements, 0),
         "inference.growth": (inference.growth, 0.0),
         "inference.inhibition": (inference.inhibition, False),
+        "inference.revisions": (inference.revisions, 0),
         "inference.zoom": (inference.zoom, 1.0),
     }
     for name, (value, needed) in settings.items():
@@ -290,7 +298,7 @@ def _check_inference(config):
     # Density filters give masks of the whole image and no probabilities in a patch,
     # normalised ones patches that are pasted as they are.
     needed, settings = {
-        "density": ("normalized", {"refinements": 0, "zoom": 1.0}),
+        "density": ("normalized", {"refinements": 0, "revisions": 0, "zoom": 1.0}),
         "normalized": ("density", {"stop": True, "bilateral": False}),
     }[filters]
     for name, usual in settings.items():

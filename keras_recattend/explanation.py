@@ -24,6 +24,9 @@ class Explanation:
     several views (`inference.views`), they are those of the image as it is, and the
     result is what all views agree on: it may have objects that none of these steps has.
 
+    Where the masks are drawn anew at the end (`inference.revisions`), boxes and masks
+    are those that the steps had drawn, and the label map has the new ones.
+
     Attributes:
         image: uint8 [H, W, 3], RGB.
         found: the result, a `Found`: label map, scores and boxes of the objects.
@@ -140,6 +143,8 @@ def _explanation(image, look, grid, settings):
     steps = len(outputs["scores"])
     if settings.stop and len(low):
         steps = int(low[0]) + 1
+    # The masks drawn anew come from another graph, whose scores are rounded otherwise.
+    steps = max(steps, 1 + look.found.steps.max(initial=-1))
     objects = np.zeros(steps, np.int64)
     seen = look.found.steps >= 0
     objects[look.found.steps[seen]] = np.flatnonzero(seen) + 1

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_recattend import boxes
+from keras_recattend.revision import revise
 from keras_recattend.unrolling import time_second
 
 __all__ = ["LEAST_NEW_SHARE", "infer"]
@@ -92,6 +93,8 @@ def infer(
         tf.cast(outputs["scores"] >= settings.score_threshold, tf.int32), axis=1
     )
     outputs["steps"] = tf.fill([batch], steps)
+    if settings.revisions:
+        outputs |= revise(model, prepared, outputs, settings)
     if with_masks:
         outputs["canvas"] = tf.reduce_max(outputs["masks"], axis=1)
     return outputs | _of_maps(maps, with_attention)

@@ -45,7 +45,7 @@ def stage_bytes(config, name):
         canvases = stage.canvases or config.timespan
         floats = canvases * (CANVAS_FLOATS + steps - OTHER_FLOATS) + layers
         if name == "own_canvases":
-            floats += config.timespan * CANVAS_FLOATS
+            floats += (config.timespan + stage.revisions) * CANVAS_FLOATS
     return int(pixels * floats)
 
 

@@ -201,10 +201,12 @@ class RecurrentAttention(ObjectiveModel):
         """Cut the box, segment it, and paste the mask back (eq. 11-19).
 
         Args:
-            canvas: [N, H, W]. box: the `Box`, for its variance and gammas.
+            canvas: [N, H, W]. box: the `Box`, for its variance and gammas. Normalised
+                filters have none of them: None will do.
             center, size: [N, 2] pixels, what to cut: the box's own or the truth.
         """
-        read, write = self.filters(center, size, box.log_variance)
+        variance = None if self.is_normalized else box.log_variance
+        read, write = self.filters(center, size, variance)
         parts = [extract(prepared.image, *read)]
         parts.append(extract(canvas[..., tf.newaxis], *read))
         if prepared.extra is not None:
@@ -219,6 +221,15 @@ class RecurrentAttention(ObjectiveModel):
             gamma = tf.exp(box.log_gamma_mask)[:, tf.newaxis, tf.newaxis]
             mask = tf.sigmoid(gamma * reproject(result.heat, *write) - BETA)
         return Segment(center, size, patch, result.heat, result.features, mask)
+
+    def pasted(self, patch, center, size):
+        """Return the mask [N, H, W] of a patch [N, h, w], pasted by normalised filters.
+
+        Args:
+            center, size: [N, 2] pixels, what the patch shows.
+        """
+        _, write = self.filters(center, size)
+        return reproject(patch, *write)
 
     def patch_box(self, box):
         """Return (center, size) of the patch for a predicted box."""

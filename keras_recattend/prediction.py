@@ -1,5 +1,6 @@
 """Images of any size in, label maps of the same size out."""
 
+import dataclasses
 import typing
 
 import cv2
@@ -33,7 +34,8 @@ class Look(typing.NamedTuple):
         window: the `Window` that the pass which found them saw.
         seen: float32 [h, w, 3] in [0, 1], the network's input.
         outputs: what `RecurrentAttention.infer` returns for this image without
-            stopping, numpy arrays [T, ...], with masks and attention.
+            stopping, numpy arrays [T, ...], with masks and attention. Masks, patches
+            and boxes are those of the steps, before any revision.
     """
 
     found: Found
@@ -76,10 +78,12 @@ class Predictor:
             autograph=False,
         )
         # Traced where it is asked for: few are watched. It does not stop, so that the
-        # score that would end the sequence can be seen.
+        # score that would end the sequence can be seen; nor does it revise what the
+        # steps have drawn.
+        steps = dataclasses.replace(self.inference, revisions=0)
         self._run_all = tf.function(
             lambda image: model.infer(
-                image, stop=False, inference=self.inference, with_attention=True
+                image, stop=False, inference=steps, with_attention=True
             ),
             input_signature=[tf.TensorSpec([1, *self.size, 3], tf.float32)],
             autograph=False,
@@ -110,16 +114,23 @@ class Predictor:
         seen = network_input(image, window)
         run = self._run_all(tf.constant(seen[np.newaxis]))
         outputs = {name: values.numpy()[0] for name, values in run.items()}
-        scores = outputs["scores"]
-        if self.inference.stop:
-            going_on = np.cumprod(scores >= self.inference.score_threshold)
-            scores = scores * going_on
-        found = self._label_map(outputs | {"scores": scores}, image.shape[:2], window)
+        if self.inference.revisions:
+            (found,) = self._look([image], [window])
+        else:
+            found = self._of_steps(outputs, image.shape[:2], window)
         if first is not None:
             found = _with_maps_of(first, found)
         if self.inference.views > 1:
             (found,) = self._agreed([image], [window], [found])
         return Look(self._mask(found), window, seen, outputs)
+
+    def _of_steps(self, outputs, shape, window):
+        """The `Found` of steps that did not stop."""
+        scores = outputs["scores"]
+        if self.inference.stop:
+            going_on = np.cumprod(scores >= self.inference.score_threshold)
+            scores = scores * going_on
+        return self._label_map(outputs | {"scores": scores}, shape, window)
 
     def _batch(self, images):
         windows = [Window.whole(image.shape, self.size) for image in images]

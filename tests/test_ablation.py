@@ -330,13 +330,13 @@ def test_no_scheduled_sampling_draws_no_canvas_of_its_own(built, monkeypatch):
     stage = objective("own_canvases", model.config)
     seeds = split_seed(tf.constant([1, 2]), 7)
     boxes = tf.zeros([2, 3, 2]), tf.ones([2, 3, 2]), exists
-    canvases, uncovered, _ = stage._canvases(model, batch, boxes, seeds, training=True)
-    labels, left = batch["labels"].numpy(), uncovered.numpy()
+    shown = stage._shown(model, batch, boxes, seeds, training=True)
+    labels, left = batch["labels"].numpy(), shown.uncovered.numpy()
     for b in range(2):
         for k in range(stage.stage.canvases):
             covered = [i + 1 for i in range(3) if exists[b, i] and not left[b, k, i]]
             wanted = np.isin(labels[b], covered)
-            canvas = canvases.numpy()[b * stage.stage.canvases + k]
+            canvas = shown.canvases.numpy()[b * stage.stage.canvases + k]
             np.testing.assert_array_equal(canvas, wanted)
 
 

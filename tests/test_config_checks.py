@@ -96,6 +96,7 @@ def test_a_center_map_goes_with_heat_map_late_canvas_and_tight_boxes(without):
     [
         ({"inhibition": True}, "box_network.heat_map=True"),
         ({"refinements": 1}, "segmentation.filters='normalized', got 'density'"),
+        ({"revisions": 1}, "segmentation.filters='normalized', got 'density'"),
         ({"zoom": 1.7}, "segmentation.filters='normalized', got 'density'"),
         ({"stop": False}, "segmentation.filters='density', got 'normalized'"),
         ({"bilateral": True}, "segmentation.filters='density', got 'normalized'"),
@@ -148,14 +149,15 @@ def test_numbers_of_a_stage_outside_their_bounds_are_refused(setting, message):
         heat_config(stages={"segmentation": Stage(steps=5, **setting)})
 
 
-def test_shares_of_neighbours_need_cells_that_are_means():
-    stages = {"segmentation": Stage(steps=5, neighbours=1.0)}
-    with pytest.raises(ConfigError, match=r"neighbours=1\.0 needs .*filters"):
+@pytest.mark.parametrize("name", ["neighbours", "revisions"])
+def test_what_needs_boxes_and_cells_that_are_means(name):
+    stages = {"own_canvases": Stage(steps=5, **{name: 2})}
+    with pytest.raises(ConfigError, match=rf"{name}=2 needs .*filters"):
         paper_config(stages=stages)
     config = heat_config(stages=stages)
-    assert config.stages["segmentation"].neighbours == 1.0
-    with pytest.raises(ConfigError, match=r"neighbours=1\.0 needs patches of boxes"):
+    assert getattr(config.stages["own_canvases"], name) == 2
+    with pytest.raises(ConfigError, match=rf"{name}=2 needs patches of boxes"):
         config.replace(box_network={"whole_image": True, "heat_map": False})
     # The ablation turns it off.
     whole = ablation.apply(config, "no_box_net")
-    assert whole.stages["segmentation"].neighbours == 0.0
+    assert getattr(whole.stages["own_canvases"], name) == 0

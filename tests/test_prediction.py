@@ -3,6 +3,7 @@
 import dataclasses
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -377,12 +378,15 @@ def test_views_keep_the_images_maps_and_its_foreground():
     np.testing.assert_array_equal(found.labels, alone.labels)
 
 
-def test_watching_shows_the_image_as_it_is_and_tells_what_all_views_agree_on():
+@pytest.mark.parametrize("changes", [{"views": 8}, {"revisions": 2}])
+def test_watching_shows_the_steps_as_they_are_and_the_result_of_all(changes):
+    """Of the image as it is, and before masks are drawn anew."""
+    keras.utils.set_random_seed(0)
     model = RecurrentAttention(tiny.config())
     model.scoring.bias.assign([50.0])
     images = [tiny.examples()[0].image]
     (alone,) = Predictor(model).watch(images)
-    settings = dataclasses.replace(model.config.inference, views=8)
+    settings = dataclasses.replace(model.config.inference, **changes)
     predictor = Predictor(model, settings)
     (look,), (found,) = predictor.watch(images), predictor(images)
     for name, values in look.outputs.items():

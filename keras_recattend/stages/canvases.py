@@ -18,6 +18,7 @@ __all__ = [
     "distort",
     "draw_covered",
     "noisy_centers",
+    "object_ious",
     "object_pixels",
     "paint",
     "spilled",
@@ -174,6 +175,16 @@ def covered_objects(canvases, pixels):
     return tf.cast((area > 0) & (drawn >= 0.5 * area), tf.float32)
 
 
+def object_ious(masks, pixels):
+    """Return the IoU of each mask above 1/2 with every object, float32 [B, T].
+
+    Args:
+        masks: [B, H, W]. pixels: see `object_pixels`.
+    """
+    shared, areas, own = _overlap(masks, pixels)
+    return shared / tf.maximum(areas + own - shared, 1.0)
+
+
 def claims(masks, pixels):
     """Return the share of its object that each mask above 1/2 has, float32 [B, T].
 
@@ -183,8 +194,14 @@ def claims(masks, pixels):
     Args:
         masks: [B, H, W]. pixels: see `object_pixels`.
     """
+    shared, areas, _ = _overlap(masks, pixels)
+    share = shared / tf.maximum(areas, 1.0)
+    return share * tf.one_hot(tf.argmax(shared, axis=-1), shared.shape[1])
+
+
+def _overlap(masks, pixels):
+    """Pixels that masks and objects share, the objects' and the masks', [B, T or 1]."""
     on = tf.cast(masks[:, ::2, ::2] > 0.5, tf.float32)
     on = tf.reshape(on, [tf.shape(masks)[0], 1, -1])
     shared = tf.matmul(on, pixels)[:, 0]
-    share = shared / tf.maximum(tf.reduce_sum(pixels, axis=1), 1.0)
-    return share * tf.one_hot(tf.argmax(shared, axis=-1), shared.shape[1])
+    return shared, tf.reduce_sum(pixels, axis=1), tf.reduce_sum(on, axis=-1)

@@ -7,22 +7,40 @@ import tensorflow as tf
 
 from keras_recattend import replicas
 from keras_recattend.inference import LEAST_NEW_SHARE
+from keras_recattend.revision import Others
 from keras_recattend.stages.canvases import (
     claims,
     covered_centers,
     covered_objects,
+    object_ious,
     object_pixels,
     paint,
 )
 from keras_recattend.stages.objective import split_seed
 from keras_recattend.unrolling import time_second
 
-__all__ = ["Rollout", "rollout"]
+__all__ = ["Drawn", "Rollout", "rollout"]
 
 # Most times that a rollout draws a box anew: most of the gain for little of the time.
 REFINEMENTS = 1
 # An object is found when masks that were meant for it have this share of it.
 FOUND = 0.5
+
+
+class Drawn(typing.NamedTuple):
+    """What each of S steps has drawn, and the canvas of all of them.
+
+    Attributes:
+        center, size: float32 [B, S, 2], of the patch round each step's mask.
+        iou: float32 [B, S, T], of each mask above 1/2 with every true object; 0 where
+            the truth was drawn instead.
+        others: the `Others` of what was drawn, numbered by steps.
+    """
+
+    center: tf.Tensor
+    size: tf.Tensor
+    iou: tf.Tensor
+    others: Others
 
 
 class Rollout(typing.NamedTuple):
@@ -35,14 +53,16 @@ class Rollout(typing.NamedTuple):
             those with half their pixels on the canvas, since that is all the model can
             see.
         centers: float32 [B, S, P], or None without a centre map.
+        drawn: a `Drawn`, or None if it was not asked for.
     """
 
     canvases: tf.Tensor
     found: tf.Tensor
     centers: tf.Tensor | None
+    drawn: Drawn | None = None
 
 
-def rollout(model, batch, boxes, show_truth, seed):
+def rollout(model, batch, boxes, show_truth, seed, with_drawn=False):
     """Run the model on its own output, without gradient.
 
     A step that finds nothing new gets a random object that is left drawn instead, so
@@ -51,35 +71,45 @@ def rollout(model, batch, boxes, show_truth, seed):
     Args:
         boxes: (center, size, exists) of the true objects, [B, T, 2] twice and [B, T].
         show_truth: probability.
+        with_drawn: whether to return what each step has drawn, too.
 
     Returns:
         A `Rollout`.
     """
-    steps = _Steps(model, batch, boxes, show_truth, seed)
+    steps = _Steps(model, batch, boxes, show_truth, seed, with_drawn)
     start = steps.start()
     most = tf.reduce_max(tf.reduce_sum(steps.exists, axis=-1))
     count = tf.cast(most, tf.int32) + 1
     names = ["canvas", "found", *(["centers"] if "centers" in start else [])]
+    names += ["center", "size", "iou"] if with_drawn else []
     arrays = {name: tf.TensorArray(tf.float32, count) for name in names}
 
     def body(t, state, arrays):
         before = steps.before(state)
-        arrays = {name: a.write(t, before[name]) for name, a in arrays.items()}
-        return t + 1, steps.after(t, before), arrays
+        state, drawn = steps.after(t, before)
+        values = before | drawn
+        arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
+        return t + 1, state, arrays
 
-    _, _, arrays = tf.while_loop(
+    _, state, arrays = tf.while_loop(
         lambda t, *_: t < count, body, (tf.constant(0), start, arrays)
     )
-    stacked = {
-        name: tf.stop_gradient(time_second(a.stack())) for name, a in arrays.items()
-    }
-    return Rollout(stacked["canvas"], stacked["found"], stacked.get("centers"))
+    stacked = {name: time_second(a.stack()) for name, a in arrays.items()}
+    drawn = None
+    if with_drawn:
+        drawn = Drawn(
+            *(stacked[name] for name in ("center", "size", "iou")), state["others"]
+        )
+    own = Rollout(stacked["canvas"], stacked["found"], stacked.get("centers"), drawn)
+    return tf.nest.map_structure(
+        lambda x: None if x is None else tf.stop_gradient(x), own
+    )
 
 
 class _Steps:
     """What there is before a step, and after it, of one batch; see `rollout`."""
 
-    def __init__(self, model, batch, boxes, show_truth, seed):
+    def __init__(self, model, batch, boxes, show_truth, seed, with_drawn):
         self.model = model
         self.labels = batch["labels"]
         self.center, self.size, self.exists = boxes
@@ -92,6 +122,7 @@ class _Steps:
         self.center_map = model.config.box_network.center_map
         self.show_truth = show_truth
         self.seed = seed
+        self.with_drawn = with_drawn
 
     def start(self):
         """The loop's state before the first step."""
@@ -100,6 +131,8 @@ class _Steps:
         if self.center_map:
             state["centers"] = self.model.no_centers(batch_size)
             state["claimed"] = tf.zeros_like(self.exists)
+        if self.with_drawn:
+            state["others"] = Others.of_none(batch_size, self.labels.shape[1:])
         return state
 
     def before(self, state):
@@ -113,7 +146,7 @@ class _Steps:
         return self.exists * tf.cast(claimed > FOUND, tf.float32)
 
     def after(self, t, before):
-        """The loop's state after step t."""
+        """The loop's state after step t, and what is kept of what it has drawn."""
         model, canvas = self.model, before["canvas"]
         look = {"centers": before["centers"]} if self.center_map else {}
         _, segment, _ = model.find(
@@ -137,7 +170,13 @@ class _Steps:
             state["claimed"] = tf.where(
                 replace, before["claimed"] + drawn[:, 0], claimed
             )
-        return state
+        if not self.with_drawn:
+            return state, {}
+        state["others"] = before["others"].with_mask(written, t)
+        center, size = model.around_mask(segment, self.settings.growth)
+        iou = object_ious(segment.mask, self.pixels)
+        kept = {"center": center, "size": size, "iou": tf.where(replace, 0.0, iou)}
+        return state, kept
 
     def _shown_instead(self, t, stuck, left):
         """Whether the truth replaces the segment, bool [B, 1], and which, [B, 1, T]."""

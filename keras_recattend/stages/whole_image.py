@@ -83,9 +83,8 @@ class WholeOwnCanvasesStage(OwnCanvasesStage):
 
     def evaluate(self, model, batch, step, seed, training):
         true_boxes = self.true_boxes(batch["labels"])
-        canvases, uncovered, _ = self._canvases(
-            model, batch, true_boxes, split_seed(seed, 7), training
-        )
+        shown = self._shown(model, batch, true_boxes, split_seed(seed, 7), training)
+        canvases, uncovered = shown.canvases, shown.uncovered
         norm = self.batch_statistics(training)
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         box = model.look(prepared.repeat(self.stage.canvases), canvases, training=norm)

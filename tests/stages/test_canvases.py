@@ -14,6 +14,7 @@ from keras_recattend.stages.canvases import (
     distort,
     draw_covered,
     noisy_centers,
+    object_ious,
     object_pixels,
     paint,
     spilled,
@@ -249,6 +250,18 @@ def test_claims_equal_a_loop_over_every_other_pixel():
         np.testing.assert_allclose(claimed[b], expected, atol=1e-6)
     # Every pixel of object 2, and what the noise leaves of the others.
     assert claimed[0, 1] == 1.0
+
+
+def test_object_ious_equal_a_loop_over_every_other_pixel():
+    labels = random_labels(4, most=3)
+    masks = np.random.default_rng(7).uniform(size=labels.shape).astype(np.float32)
+    masks[0] = labels[0] == 2
+    pixels = object_pixels(tf.constant(labels), 4)
+    ious = object_ious(tf.constant(masks), pixels).numpy()
+    for b, t in np.ndindex(len(labels), 4):
+        on, true = masks[b, ::2, ::2] > 0.5, labels[b, ::2, ::2] == t + 1
+        assert ious[b, t] == pytest.approx((on & true).sum() / (on | true).sum())
+    assert ious[0, 1] == 1.0
 
 
 def test_a_mask_of_background_claims_nothing():

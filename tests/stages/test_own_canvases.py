@@ -11,9 +11,10 @@ import tiny
 from keras_recattend.config import BoxNetwork, Inference
 from keras_recattend.layers import Canvas
 from keras_recattend.model import RecurrentAttention, Segment
+from keras_recattend.revision import Others
 from keras_recattend.stages import OwnCanvasesStage, own_canvases
 from keras_recattend.stages.objective import split_seed
-from keras_recattend.stages.rollout import rollout
+from keras_recattend.stages.rollout import Drawn, rollout
 
 SEED = tf.constant([4, 9])
 
@@ -53,11 +54,16 @@ class Finder:
         assert not training
         return image
 
+    def around_mask(self, segment, growth):
+        """Tells which segment, and which growth."""
+        return segment.center + growth, segment.size
+
     def find(self, prepared, canvas, step, inference):
         assert inference.refinements == 1
         mask = self.masks[tf.minimum(step, self.masks.shape[0] - 1)]
         size = tf.fill([mask.shape[0], 2], 8.0)
-        segment = Segment(size, size, None, None, None, mask)
+        center = size + tf.cast(step, tf.float32)
+        segment = Segment(center, size, None, None, None, mask)
         return types.SimpleNamespace(), segment, tf.zeros(mask.shape[0])
 
 
@@ -145,11 +151,11 @@ def test_canvases_and_what_is_left_uncovered_agree(model, share):
     stage = stage_of(true_canvases=share)
     batch = tiny.batch((3, 1))
     true_boxes = boxes_of(batch["labels"])
-    exists, seeds = true_boxes[2], split_seed(SEED, 7)
-    canvases, uncovered, centers = stage._canvases(
-        model, batch, true_boxes, seeds, training=True
-    )
-    assert centers is None
+    exists, seeds = true_boxes[2], split_seed(SEED, 10)
+    shown = stage._shown(model, batch, true_boxes, seeds, training=True)
+    canvases, uncovered = shown.canvases, shown.uncovered
+    assert shown.centers is None
+    assert shown.drawn is None
     assert canvases.shape == (10, *tiny.SIZE)
     assert uncovered.shape == (2, 5, tiny.SLOTS)
     labels = batch["labels"].numpy()
@@ -205,6 +211,88 @@ def test_ids_without_a_slot_are_ignored(model):
     results = [stage(model, b, 0, training=False)[0] for b in (crowded, plain)]
     for name in stage.terms:
         np.testing.assert_allclose(results[0][name], results[1][name], rtol=1e-5)
+
+
+# -- masks drawn anew --------------------------------------------------------------
+
+
+def iou(mask, truth):
+    """Over every other pixel, as the stage counts."""
+    mask, truth = mask[::2, ::2] > 0.5, truth[::2, ::2]
+    return (mask & truth).sum() / (mask | truth).sum()
+
+
+def test_a_rollout_tells_what_each_step_has_drawn():
+    """A part of object 1, all of 2, and that again: object 1 is drawn instead."""
+    batch = tiny.batch((2,))
+    labels = batch["labels"].numpy()[0]
+    part, whole = 0.9 * (labels == 1), 0.8 * (labels == 2)
+    lowest = np.argwhere(labels == 1)[:, 0].max()
+    part[: lowest - 2] = 0.0
+    masks = np.float32([part, whole, whole])[:, np.newaxis]
+    true_boxes = boxes_of(batch["labels"])
+    own = rollout(Finder(masks), batch, true_boxes, 0.0, SEED, with_drawn=True)
+    drawn, growth = own.drawn, Inference().growth
+    expected = np.zeros((3, tiny.SLOTS))
+    expected[0, 0], expected[1, 1] = iou(part, labels == 1), 1.0
+    assert 0.0 < expected[0, 0] < 0.5
+    np.testing.assert_allclose(drawn.iou[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(drawn.center[0, :, 0], growth + np.arange(8.0, 11.0))
+    np.testing.assert_allclose(drawn.size[0], np.full((3, 2), 8.0))
+    shown = np.float32([part, whole, labels == 1])
+    for t in range(3):
+        others = np.delete(shown, t, axis=0).max(axis=0)
+        np.testing.assert_allclose(drawn.others.without(t)[0], others)
+
+
+def test_masks_that_match_an_object_best_are_drawn_anew():
+    """Of five steps, 0 and 3 have object 1, 1 has object 0, the others have none."""
+    stage = stage_of(revisions=4)
+    ious = np.zeros((1, 5, tiny.SLOTS), np.float32)
+    ious[0, 0, 1], ious[0, 3, 1], ious[0, 1, 0], ious[0, 4, 2] = 0.5, 0.9, 0.6, 0.2
+    masks = np.random.default_rng(0).uniform(size=(5, 1, *tiny.SIZE)).astype(np.float32)
+    others = Others.of_none(1, tiny.SIZE)
+    for t, mask in enumerate(masks):
+        others = others.with_mask(tf.constant(mask), t)
+    center = tf.reshape(tf.range(10.0), [1, 5, 2])
+    drawn = Drawn(center, center + 1.0, tf.constant(ious), others)
+    cut = stage._drawn_anew(drawn, split_seed(SEED, 2), training=False)
+    steps = (cut.center[:, 0].numpy() / 2).astype(int)
+    assert len(set(steps)) == 4
+    for i, step in enumerate(steps):
+        rest = np.delete(masks, step, axis=0).max(axis=0)[0]
+        np.testing.assert_array_equal(cut.canvases[i], rest)
+        assert float(cut.weight[i]) == (step in (1, 3))
+        np.testing.assert_array_equal(cut.size[i], cut.center[i] + 1.0)
+    meant = dict(zip(steps, cut.index.numpy(), strict=True))
+    assert meant[3] == 1
+    assert meant[1] == 0
+
+
+@pytest.mark.parametrize("counts", [(3, 1), (0, 0)])
+@pytest.mark.parametrize("centers", [False, True])
+def test_masks_drawn_anew_are_more_patches_of_the_same_loss(
+    monkeypatch, counts, centers
+):
+    monkeypatch.setattr(own_canvases, "LEAST_OVERLAP", -1.0)
+    config = tiny.config({"revisions": 2, "canvases": 3, "blank_canvases": 1.0})
+    config = config.replace(box_network={"center_map": centers})
+    model, stage = RecurrentAttention(config), OwnCanvasesStage(config)
+    shown, segment = [], own_canvases.segment_patches
+
+    def segment_patches(model, batch, canvases, *others, **options):
+        shown.append(canvases.numpy().reshape(2, -1, *tiny.SIZE))
+        return segment(model, batch, canvases, *others, **options)
+
+    monkeypatch.setattr(own_canvases, "segment_patches", segment_patches)
+    terms, measures = stage(model, tiny.batch(counts), 3, training=True)
+    assert set(terms) == set(stage.terms)
+    for name, value in (terms | measures).items():
+        assert np.isfinite(value), name
+    # No more than there are steps, one more than objects; and these are not blank.
+    assert shown[0].shape[1] == 3 + min(2, max(counts) + 1)
+    assert not shown[0][:, :3].any()
+    assert shown[0][:, 3:].any() == any(counts)
 
 
 # -- with a centre map -------------------------------------------------------------
@@ -276,9 +364,9 @@ def test_center_maps_and_what_is_left_go_with_their_canvases():
     model, stage = RecurrentAttention(config), OwnCanvasesStage(config)
     batch = tiny.batch((3, 1))
     center, size, exists = true_boxes = boxes_of(batch["labels"])
-    _, uncovered, centers = stage._canvases(
-        model, batch, true_boxes, split_seed(SEED, 7), training=False
-    )
+    seeds = split_seed(SEED, 10)
+    shown = stage._shown(model, batch, true_boxes, seeds, training=False)
+    uncovered, centers = shown.uncovered, shown.centers
     blobs = model.box_head.blobs(center, size).numpy()
     for b, k in np.ndindex(2, 5):
         covered = (exists[b] - uncovered[b, k]).numpy()
