@@ -20,7 +20,7 @@ SIZES = [(32, 40), (70, 35), (1, 1), (3, 20)]
 PAPER = {"stop": False, "bilateral": True, "mask_threshold": 0.3, "least_kept": 0.0}
 MODELS = {
     "patches": tiny.config(inference={"zoom": 1.0}),
-    "closer look": tiny.config(inference={"zoom": 3.0}),
+    "closer look": tiny.config(inference={"zoom": 3.0, "revisions": 2}),
     "masks": tiny_models.paper_config(inference=PAPER),
     "masks, early stop": tiny_models.paper_config(inference={"mask_threshold": 0.2}),
     "foreground": tiny.preprocessed(
