@@ -55,9 +55,9 @@ def cvppp():
     `--minutes 84 --precision mixed_bfloat16` on 2 cores with avx512_bf16: SBD 87.4,
     |DiC| 0.90 on 21 validation images (seed 0), which chose the epoch; that run had
     patches of 48 x 48, no `neighbours` and no `blank_canvases`. 60 more minutes from
-    there with the first two: 88.0, 0.71. As it is now, from `rosettes`, `--minutes 42`
-    on 2 slower cores (avx2 alone): 85.4, 1.04 on all 103 images, in five folds. One run
-    of it from nothing: not measured.
+    there with the first two: 88.0, 0.71. From `rosettes`, `--minutes 42` on 2 slower
+    cores (avx2 alone), without `revisions`: 85.4, 1.04 on all 103 images, in five
+    folds. One run of it as it is now, or from nothing: not measured.
     """
     return Config(
         name="cvppp",
@@ -93,7 +93,12 @@ def cvppp():
             padding=1.3,
         ),
         inference=Inference(
-            refinements=2, growth=0.15, inhibition=True, zoom=1.7, min_area=25
+            refinements=2,
+            growth=0.15,
+            inhibition=True,
+            revisions=2,
+            zoom=1.7,
+            min_area=25,
         ),
         # Up to the size at which the second pass sees small plants; every second plant
         # is rendered, since some eighty photographs are soon known by heart.
@@ -115,6 +120,7 @@ def cvppp():
                 canvases=8,
                 jitter=(0.03, 0.08),
                 blank_canvases=0.5,
+                revisions=4,
                 neighbours=0.25,
                 steps_per_epoch=25,
                 validate_every=4,
