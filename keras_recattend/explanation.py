@@ -143,7 +143,7 @@ def _explanation(image, look, grid, settings):
     steps = len(outputs["scores"])
     if settings.stop and len(low):
         steps = int(low[0]) + 1
-    # The masks drawn anew come from another graph, whose scores are rounded otherwise.
+    # Masks drawn anew come from another graph, whose scores may be rounded otherwise.
     steps = max(steps, 1 + look.found.steps.max(initial=-1))
     objects = np.zeros(steps, np.int64)
     seen = look.found.steps >= 0

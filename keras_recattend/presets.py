@@ -146,7 +146,7 @@ def rosettes():
     Four of five training images are rendered at the network's size; the fifth is one of
     the data set `leaves`, 256 x 256 and enlarged. `--minutes 55` on 2 cores with avx2
     alone: SBD 89.0, |DiC| 0.68 on 40 validation plants (seed 0), without its blank
-    canvases.
+    canvases and its revisions.
     """
     config = cvppp()
     shares = {"box": 0.42, "segmentation": 0.24, "own_canvases": 0.31, "joint": 0.03}
@@ -258,7 +258,7 @@ _UPRIGHT = Augmentation(
 def _upright(name, **settings):
     """`cvppp`'s recipe with a small pre-processing network in front, smaller nets.
 
-    Without its moved outlines and its blank canvases.
+    Without its moved outlines, its blank canvases and its revisions.
     """
     network = BoxNetwork(
         late_canvas=True,
