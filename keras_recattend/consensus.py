@@ -1,6 +1,6 @@
 """One label map of several of the same image: what most of them agree on."""
 
-import functools
+import itertools
 
 import numpy as np
 from scipy import ndimage
@@ -35,7 +35,8 @@ def consensus(label_maps, scores, min_area=0):
         V maps: 0 counts where an object was not found. `steps` are the numbers, from 0,
         of the objects in the first map, -1 where that has none.
     """
-    ious, order = _compared(label_maps)
+    places = [ndimage.find_objects(np.asarray(m, np.int32)) for m in label_maps]
+    ious, order = _compared(label_maps, places)
     groups = [
         group
         for group in _groups([len(values) for values in scores], ious, order)
@@ -46,23 +47,21 @@ def consensus(label_maps, scores, min_area=0):
         sum(scores[v][k] for v, k in group.items()) / len(label_maps)
         for group in groups
     ]
-    labels = _painted(label_maps, groups)
+    labels = _painted(label_maps, places, groups)
     found = collected(labels, means, np.zeros(len(groups)), min_area)
     first = np.array([group.get(0, -1) for group in groups], int)
     return found._replace(steps=first[found.steps])
 
 
-def _compared(label_maps):
+def _compared(label_maps, places):
     """Return (ious, order) of V label maps.
 
-    ious[v][w] is [n of v, n of w]; order [V] begins with the map that agrees best with
-    all others.
+    `places` are the slices of each map's objects. ious[v][w] is [n of v, n of w];
+    order [V] begins with the map that agrees best with all others.
     """
     count = len(label_maps)
     # Nothing but background lies outside, in a large picture most of it.
-    anything = functools.reduce(np.maximum, label_maps) > 0
-    found = ndimage.find_objects(anything.astype(np.int8))
-    area = found[0] if found else ...
+    area = _around(itertools.chain.from_iterable(places))
     maps = [numbered(labels[area]) for labels in label_maps]
     ious = [[None] * count for _ in range(count)]
     agreement = np.zeros(count)
@@ -92,9 +91,8 @@ def _groups(counts, ious, order):
     return groups
 
 
-def _painted(label_maps, groups):
+def _painted(label_maps, places, groups):
     """Return uint16 [H, W], the number of the group (from 1) that has each pixel."""
-    places = [ndimage.find_objects(np.asarray(m, np.int32)) for m in label_maps]
     labels = np.zeros(label_maps[0].shape, np.uint16)
     greatest = np.zeros(label_maps[0].shape, np.float32)
     for number, group in enumerate(groups, start=1):
@@ -108,7 +106,7 @@ def _painted(label_maps, groups):
 
 
 def _around(places):
-    """The slices (rows, columns) round several such pairs of slices."""
+    """The slices (rows, columns) round several such pairs, () = everything of none."""
     return tuple(
         slice(min(s.start for s in slices), max(s.stop for s in slices))
         for slices in zip(*places, strict=True)
