@@ -118,11 +118,15 @@ def spilled(covered, exists, share, seed):
 
 
 def blanked(canvases, share, seed):
-    """Return canvases [N, H, W] of which this share, drawn by chance, is empty."""
-    if not share:
-        return canvases
-    draw = replicas.uniform([tf.shape(canvases)[0], 1, 1], seed)
-    return canvases * tf.cast(draw >= share, tf.float32)
+    """Return canvases [N, H, W] of which this share, drawn by chance, is empty.
+
+    And which are left as they are, float32 [N].
+    """
+    kept = tf.ones(tf.shape(canvases)[:1])
+    if share:
+        draw = replicas.uniform([tf.shape(canvases)[0], 1, 1], seed)
+        kept = tf.cast(draw[:, 0, 0] >= share, tf.float32)
+    return canvases * kept[:, tf.newaxis, tf.newaxis], kept
 
 
 def distort(labels, amount, seed):

@@ -79,7 +79,9 @@ def cell_targets(head, center, size, exists):
     return head.blobs(center, size) * exists[..., tf.newaxis]
 
 
-def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):
+def look_terms(
+    model, box, target, score_logit, center, size, uncovered, blobs, scored=None
+):
     """Return (terms, measures) of N = B K looks.
 
     Args:
@@ -87,11 +89,13 @@ def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):
         center, size: true boxes, [B, T, 2], tight.
         uncovered: [B, K, T].
         blobs: see `cell_targets`, or None without a heat map.
+        scored: [N], 1 for the looks that teach the score; None = all.
     """
     weight = target.exists
-    total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
+    scored = tf.ones_like(weight) if scored is None else scored
 
-    def mean(values):
+    def mean(values, weight=weight):
+        total = tf.maximum(replicas.total(tf.reduce_sum(weight)), 1.0)
         return tf.reduce_sum(weight * values) / total
 
     overlap = boxes.box_iou(
@@ -103,7 +107,7 @@ def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):
     terms = {
         "box": mean(1.0 - overlap),
         "numbers": mean(numbers),
-        "score": SCORE_WEIGHT * replicas.batch_mean(entropy),
+        "score": SCORE_WEIGHT * mean(entropy, scored),
     }
     if blobs is None:
         terms |= {"heat": tf.constant(0.0), "cells": tf.constant(0.0)}
@@ -113,7 +117,7 @@ def look_terms(model, box, target, score_logit, center, size, uncovered, blobs):
     measures = {
         "box_iou": mean(target.iou),
         "boxes_over_half": mean(tf.cast(target.iou > 0.5, tf.float32)),
-        "score_accuracy": replicas.batch_mean(tf.cast(right, tf.float32)),
+        "score_accuracy": mean(tf.cast(right, tf.float32), scored),
     }
     return terms, measures
 

@@ -92,7 +92,7 @@ class OwnCanvasesStage(Objective):
             blobs = looking.cell_targets(model.box_head, center, size, exists)
 
         aim = looking.choose_target(box, center, size, uncovered)
-        cut = self._cut(model, shown, box, aim, (seeds[4], seeds[7]), training)
+        cut, seen = self._cut(model, shown, box, aim, (seeds[4], seeds[7]), training)
         if shown.drawn is not None:
             again = self._drawn_anew(shown.drawn, (seeds[8], seeds[9]), training)
             cut = cut.beside(again, tf.shape(exists)[0])
@@ -109,6 +109,7 @@ class OwnCanvasesStage(Objective):
             size,
             uncovered,
             blobs,
+            seen,
         )
         of_patches = patches.terms(cut.weight)
         return terms | of_patches[0], measures | of_patches[1]
@@ -116,15 +117,18 @@ class OwnCanvasesStage(Objective):
     def _cut(self, model, shown, box, aim, seeds, training):
         """Return the `_Cut` of the model's own boxes, in training a little moved.
 
-        What is to be found is the target's part of the label map under each.
+        What is to be found is the target's part of the label map under each. And where
+        the patch shows its canvas, [N]: the score is learned there alone, since without
+        it, what was found before looks as if it were new.
         """
         center, size = map(tf.stop_gradient, model.patch_box(box))
-        canvases = shown.canvases
+        canvases, blank = shown.canvases, 0.0
         if training:
             center, size = jitter_boxes(center, size, self.stage.jitter, seeds[0])
-            canvases = blanked(canvases, self.stage.blank_canvases, seeds[1])
+            blank = self.stage.blank_canvases
+        canvases, seen = blanked(canvases, blank, seeds[1])
         weight = aim.exists * tf.cast(aim.iou > LEAST_OVERLAP, tf.float32)
-        return _Cut(canvases, center, size, aim.index, weight)
+        return _Cut(canvases, center, size, aim.index, weight), seen
 
     def _drawn_anew(self, drawn, seeds, training):
         """Return the `_Cut` of some masks that an object is best matched by.

@@ -33,8 +33,9 @@ class Drawn(typing.NamedTuple):
     Attributes:
         center, size: float32 [B, S, 2], of the patch round each step's mask.
         iou: float32 [B, S, T], of each mask above 1/2 with every true object; 0 where
-            the truth was drawn instead.
-        others: the `Others` of what was drawn, numbered by steps.
+            the truth was drawn instead, and in steps after an image's own end, the one
+            after its last object.
+        others: the `Others` of what was drawn until then, numbered by steps.
     """
 
     center: tf.Tensor
@@ -172,11 +173,15 @@ class _Steps:
             )
         if not self.with_drawn:
             return state, {}
+        # Others of the batch may go on when an image's own steps are over.
+        over = tf.cast(t, tf.float32) > tf.reduce_sum(self.exists, axis=-1)
+        over = over[:, tf.newaxis]
+        written = tf.where(over[..., tf.newaxis], 0.0, written)
         state["others"] = before["others"].with_mask(written, t)
         center, size = model.around_mask(segment, self.settings.growth)
         iou = object_ious(segment.mask, self.pixels)
-        kept = {"center": center, "size": size, "iou": tf.where(replace, 0.0, iou)}
-        return state, kept
+        iou = tf.where(replace | over, 0.0, iou)
+        return state, {"center": center, "size": size, "iou": iou}
 
     def _shown_instead(self, t, stuck, left):
         """Whether the truth replaces the segment, bool [B, 1], and which, [B, 1, T]."""

@@ -53,7 +53,7 @@ class SegmentationStage(Objective):
         painted = spilled(covered, exists, self.stage.spill, seeds[5])
         canvases = paint(drawn, painted, noise_seed=seeds[2])
         if training:
-            canvases = blanked(canvases, self.stage.blank_canvases, seeds[6])
+            canvases, _ = blanked(canvases, self.stage.blank_canvases, seeds[6])
 
         def of_target(values):
             chosen = tf.gather(values, index, batch_dims=1)

@@ -293,9 +293,12 @@ def test_nothing_spills_where_nothing_should():
 
 def test_blanked_canvases_are_empty_as_a_whole(random):
     canvases = random.uniform(0.1, 1.0, (DRAWS, 2, 3)).astype(np.float32)
-    left = blanked(tf.constant(canvases), 0.3, SEED).numpy()
+    left, kept = (v.numpy() for v in blanked(tf.constant(canvases), 0.3, SEED))
     empty = ~left.any(axis=(1, 2))
     np.testing.assert_array_equal(left[~empty], canvases[~empty])
+    np.testing.assert_array_equal(kept, np.float32(~empty))
     assert empty.mean() == pytest.approx(0.3, abs=CLOSE)
-    np.testing.assert_array_equal(blanked(canvases, 0.0, SEED), canvases)
-    assert not blanked(canvases, 1.0, SEED).numpy().any()
+    left, kept = blanked(canvases, 0.0, SEED)
+    np.testing.assert_array_equal(left, canvases)
+    assert kept.numpy().all()
+    assert not blanked(canvases, 1.0, SEED)[0].numpy().any()

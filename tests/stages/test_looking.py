@@ -241,6 +241,24 @@ def test_every_term_notices_its_own_mistake():
         assert float(terms[name]) > 0.05, name
 
 
+def test_looks_that_do_not_teach_the_score_count_for_the_rest_alone():
+    """Wrong where it is not to be learned: cross entropy 20 at each of these."""
+    center, size, _, uncovered = scene()
+    box, score, blobs = perfect_look()
+    target = looking.choose_target(box, center, size, uncovered)
+    scored = tf.constant([1.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    for wrong, loss, accuracy in ((1 - scored, 0.0, 1.0), (scored, 20.0, 0.0)):
+        logit = score * (1 - 2 * wrong)
+        terms, measures = looking.look_terms(
+            MODEL, box, target, logit, center, size, uncovered, blobs, scored
+        )
+        expected = looking.SCORE_WEIGHT * loss
+        assert float(terms["score"]) == pytest.approx(expected, abs=1e-6)
+        assert float(measures["score_accuracy"]) == accuracy
+        assert abs(float(terms["box"])) < 1e-3
+        assert float(measures["box_iou"]) == pytest.approx(1.0, abs=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["no object", "all covered", "one covered"])
 def test_terms_and_gradients_are_finite(kind):
     center, size, exists, uncovered = scene()

@@ -245,6 +245,25 @@ def test_a_rollout_tells_what_each_step_has_drawn():
         np.testing.assert_allclose(drawn.others.without(t)[0], others)
 
 
+def test_what_the_rest_of_the_batch_goes_on_for_is_not_drawn():
+    """Three objects, and one: from its third step on it is not there any more."""
+    batch = tiny.batch((3, 1))
+    labels = batch["labels"].numpy()
+    free = np.zeros_like(labels, np.float32)
+    free[:, -5:] = labels[:, -5:] == 0
+    masks = [*(np.float32(labels == i) for i in (1, 2, 3)), free]
+    true_boxes = boxes_of(labels)
+    own = rollout(Finder(masks), batch, true_boxes, 0.0, SEED, with_drawn=True)
+    everything = own.drawn.others.without(-1).numpy()
+    assert free[1].any()
+    np.testing.assert_array_equal(everything[0], np.max([m[0] for m in masks], axis=0))
+    np.testing.assert_array_equal(everything[1], labels[1] == 1)
+    matched = own.drawn.iou.numpy().max(axis=-1)
+    np.testing.assert_allclose(matched, [[1, 1, 1, 0], [1, 0, 0, 0]], atol=1e-6)
+    # The canvases are those of before: none of these steps' is ever shown.
+    assert own.canvases.shape[1] == 4
+
+
 def test_masks_that_match_an_object_best_are_drawn_anew():
     """Of five steps, 0 and 3 have object 1, 1 has object 0, the others have none."""
     stage = stage_of(revisions=4)
@@ -381,6 +400,18 @@ def test_terms_are_finite_with_a_center_map(counts):
     terms, measures = stage(model, tiny.batch(counts), 3, training=True)
     for name, value in (terms | measures).items():
         assert np.isfinite(value), name
+
+
+@pytest.mark.parametrize(("blank", "teaches"), [(0.0, True), (1.0, False)])
+def test_the_score_is_learned_where_the_patch_shows_its_canvas(model, blank, teaches):
+    settings = {"blank_canvases": blank, "true_canvases": 1.0}
+    config = tiny.config(settings, stages=["own_canvases"])
+    stage = OwnCanvasesStage(config, seed=3)
+    terms, measures = stage(model, tiny.batch((3, 3)), 0, training=True)
+    assert (terms["score"] > 0) == teaches
+    assert terms["box"] > 0
+    if not teaches:
+        assert measures["score_accuracy"] == 0.0
 
 
 @pytest.mark.parametrize("training", [True, False])
