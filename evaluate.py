@@ -2,7 +2,8 @@
 
     python evaluate.py --run runs/demo --split val
     python evaluate.py --run runs/a1 --split val --overlays 6 --out scores
-    python evaluate.py --weights cvppp --dataset cvppp --data-dir DIR --split all
+    python evaluate.py --weights cvppp --dataset cvppp --data-dir DIR --split all \\
+        --out scores
 
     python evaluate.py --run runs/a1 --split test --submission leaves.h5
     python evaluate.py --run runs/streets --semantic-dir MAPS --submission results.zip
@@ -42,7 +43,7 @@ def parse(arguments=None):
     parser.add_argument("--data-dir", help="the raw benchmark's folder")
     parser.add_argument("--records-dir", help="TFRecords; default records/DATASET-...")
     parser.add_argument("--split", choices=SPLITS, default="val")
-    parser.add_argument("--out", help="folder to write to; default: RUN/SPLIT")
+    parser.add_argument("--out", help="folder to write to; default of runs: RUN/SPLIT")
     parser.add_argument("--overlays", type=int, default=0, metavar="N")
     parser.add_argument(
         "--no-labels", action="store_true", help="do not write the label maps"
@@ -89,13 +90,8 @@ def main():
     folder = RunFolder(options.run) if options.run else find_weights(options.weights)
     config, about = folder.read()
     config = config.replace(inference=inference_settings(options.inference))
+    out = _free_folder(options, folder)
     manifest, ids = _images(options, config, about.get("options", {}), folder)
-    out = Path(options.out or folder.path / options.split)
-    if (out / "metrics.json").exists():
-        raise UserError(
-            f"{out} holds an evaluation already. Name another folder with --out, or "
-            "delete that one."
-        )
     benchmark = official.of_records(
         manifest, ids, options.submission, options.semantic_dir
     )
@@ -114,6 +110,21 @@ def main():
         total=len(ids),
     )
     _LOG.info("Written to %s.", out)
+
+
+def _free_folder(options, folder):
+    """Where the scores go."""
+    from keras_recattend.reporting import check_free
+    from keras_recattend.run_folder import PRETRAINED
+
+    if not options.out and folder.path.parent == PRETRAINED:
+        raise UserError(
+            f"{folder.path.name} is part of the package, which is no place for scores: "
+            "name a folder with --out."
+        )
+    out = Path(options.out or folder.path / options.split)
+    check_free(out)
+    return out
 
 
 def _images(options, config, trained, folder):

@@ -97,16 +97,18 @@ COLUMNS = (
 )
 
 
-def html_report(records, failures, weights):
+def html_report(records, failures, weights, kept=()):
     """Return the page as text.
 
     It has thumbnails as data URIs (of the first `MOST_THUMBNAILS` pictures), a table
     that sorts, and a histogram of the counts. Overlays are linked beside it.
 
     Args:
-        records: `Record`s of the pictures that are done.
+        records: `Record`s of the pictures that have results.
         failures: (file, message) of those that could not be read.
         weights: how the weights are called.
+        kept: names of the records that earlier settings made, and whose label maps
+            were corrected since.
     """
     counts = np.array([record.count for record in records], np.int64)
     facts = [("Pictures", len(records)), ("Objects", int(counts.sum()))]
@@ -118,7 +120,7 @@ def html_report(records, failures, weights):
         ]
     facts.append(("Failed", len(failures)))
     rows = [
-        _row(record, with_thumbnail=i < MOST_THUMBNAILS)
+        _row(record, i < MOST_THUMBNAILS, "kept" if record.name in kept else "ok")
         for i, record in enumerate(records)
     ]
     rows += [_failed_row(file, message) for file, message in failures]
@@ -154,7 +156,7 @@ def _heading(column, name, kind):
     )
 
 
-def _row(record, with_thumbnail):
+def _row(record, with_thumbnail, status):
     link = _text("overlays/" + urllib.parse.quote(_plain(f"{record.name}.png")))
     shown = "overlay"
     if with_thumbnail:
@@ -169,7 +171,7 @@ def _row(record, with_thumbnail):
     return (
         f'<tr><td><a href="{link}">{shown}</a></td><td>{_text(record.file)}</td>'
         f'<td class="number">{record.count}</td><td class="number">{score}</td>'
-        f'<td class="number">{area}</td><td>ok</td></tr>'
+        f'<td class="number">{area}</td><td>{status}</td></tr>'
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from keras_recattend.image_files import SUFFIXES
 
-__all__ = ["find_images", "readable", "result_names", "source_of"]
+__all__ = ["RESULTS", "find_images", "readable", "result_names", "source_of"]
 
+# What a folder of predictions has; the last only where explanations were asked for.
+RESULTS = ("labels", "overlays", "records", "explain")
 # File systems allow 255 bytes; room for a suffix and a temporary name.
 LONGEST_NAME = 180
 
@@ -19,7 +21,8 @@ def find_images(
     """Expand files, folders and globs.
 
     Files are taken whatever their suffix. Of folders and globs, the files with a
-    picture's suffix are, hidden ones excepted, in alphabetical order.
+    picture's suffix are, hidden ones excepted, in alphabetical order. Results that
+    predict.py wrote into a folder among them are none.
 
     Args:
         paths: as given on a command line.
@@ -93,11 +96,12 @@ def _expand(path, recursive, without):
         return [], f"{readable(path)} does not exist."
     found = []
     for match in map(Path, sorted(glob.glob(path, recursive=True))):
-        if os.path.isdir(match) and not recursive:
+        is_folder = os.path.isdir(match)
+        if _is_result(match if is_folder else match.parent, without):
             continue
-        if os.path.isdir(match):
+        if is_folder and recursive:
             found += _in_folder(match, recursive, without)
-        elif _is_picture(match) and source_of(match.parent) not in without:
+        elif not is_folder and _is_picture(match):
             found.append(match)
     return found, None if found else f"No picture matches {readable(path)}."
 
@@ -110,11 +114,21 @@ def _in_folder(folder, recursive, without):
         folders[:] = sorted(
             f
             for f in folders
-            if recursive
-            and not f.startswith(".")
-            and source_of(here / f) not in without
+            if recursive and not f.startswith(".") and not _is_result(here / f, without)
         )
     return found
+
+
+def _is_result(folder, without):
+    """Whether a folder holds results: this call's, or any that predict.py wrote."""
+    if source_of(folder) in without:
+        return True
+    out = folder.parent
+    return (
+        folder.name in RESULTS
+        and (out / "settings.json").is_file()
+        and (out / "records").is_dir()
+    )
 
 
 def _is_picture(path):

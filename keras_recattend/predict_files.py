@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from pathlib import Path
 
 import tqdm
@@ -238,16 +239,33 @@ def _write_summaries(folder, outcome, coco, weights):
     records = [
         record
         for source, record in folder.records().items()
-        if record.settings == folder.digest and source not in outcome.sources
+        if source not in outcome.sources
+        and (record.settings == folder.digest or folder.has_earlier_correction(record))
     ]
     records.sort(key=lambda record: (record.file, record.name))
+    _tell_gone(records)
     folder.write_tables(records, outcome.failures)
     with writing_to(folder.path):
-        page = html_report(records, outcome.failures, weights)
+        kept = {r.name for r in records if r.settings != folder.digest}
+        page = html_report(records, outcome.failures, weights, kept)
         write_atomically(folder.path / "report.html", page.encode())
     if coco is not None:
         with writing_to(coco):
             write_coco(folder, records, coco)
+
+
+def _tell_gone(records):
+    """Tell of rows whose pictures were moved or deleted: they stay, perhaps twice."""
+    gone = [record for record in records if not os.path.lexists(record.source)]
+    if gone:
+        _LOG.warning(
+            "%d pictures in the tables are no longer where they were (%s); if they "
+            "were moved, they may be there twice. Their rows stay until their files "
+            "in records/ are deleted (%s.json).",
+            len(gone),
+            gone[0].file,
+            gone[0].name,
+        )
 
 
 def _in_the_way(path):

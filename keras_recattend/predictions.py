@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from keras_recattend.errors import UserError
-from keras_recattend.input_files import readable, source_of
+from keras_recattend.input_files import RESULTS, readable, source_of
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.prediction_record import Record
 from keras_recattend.regions import Region, regions_of
@@ -29,10 +29,11 @@ __all__ = [
 
 FORMAT = 1
 TABLES = ("counts.csv", "objects.csv", "report.html")
-FOLDERS = ("labels", "overlays", "records")
-EXPLANATIONS = "explain"  # only where they are asked for
+*FOLDERS, EXPLANATIONS = RESULTS  # explanations only where they are asked for
 COUNTS = ("file", "name", "count", "mean_score", "status", "message")
 OBJECTS = ("file", "name", *Region._fields)
+# Why results of other settings are among the others.
+KEPT = "count of earlier settings; the label map was corrected and is kept"
 
 
 class OutputError(UserError):
@@ -120,14 +121,15 @@ class PredictionFolder:
         if differences:
             self._check_replaceable(differences, set(map(str, sources)), overwrite)
         with writing_to(self.path):
+            # First of all: it tells that the folders are ours.
+            text = json.dumps({"format": FORMAT, **settings}, indent=2) + "\n"
+            write_atomically(self.settings_file, text.encode())
             for folder in self.folders:
                 if folder.name != EXPLANATIONS:
                     folder.mkdir(parents=True, exist_ok=True)
                 # What a process that was killed left behind.
                 for path in folder.glob(".*.tmp"):
                     path.unlink(missing_ok=True)
-            text = json.dumps({"format": FORMAT, **settings}, indent=2) + "\n"
-            write_atomically(self.settings_file, text.encode())
         self.digest = _digest(settings)
 
     def records(self):
@@ -162,6 +164,10 @@ class PredictionFolder:
             return path.is_file() and (
                 hashlib.sha256(path.read_bytes()).hexdigest() != record.labels_sha256
             )
+
+    def has_earlier_correction(self, record):
+        """Whether a corrected label map stands in the way of the present settings."""
+        return record.settings != self.digest and self.was_corrected(record)
 
     def is_explained(self, record):
         """Whether the explanation of a picture that is done is there."""
@@ -229,10 +235,10 @@ class PredictionFolder:
         """Write `counts.csv` and `objects.csv`.
 
         Args:
-            records: of the pictures that are done. failures: (file, message).
+            records: of the pictures that have results. failures: (file, message).
         """
         counts = [
-            (r.file, r.name, r.count, _number(r.mean_score, 4), "ok", "")
+            (r.file, r.name, r.count, _number(r.mean_score, 4), *self._status(r))
             for r in records
         ] + [(file, "", "", "", "failed", message) for file, message in failures]
         objects = [
@@ -247,6 +253,9 @@ class PredictionFolder:
         with writing_to(self.path):
             write_atomically(self.path / "counts.csv", _csv(COUNTS, counts))
             write_atomically(self.path / "objects.csv", _csv(OBJECTS, objects))
+
+    def _status(self, record):
+        return ("ok", "") if record.settings == self.digest else ("kept", KEPT)
 
     def _settings(self):
         if not self.settings_file.is_file():

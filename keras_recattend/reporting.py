@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import tqdm
 
+from keras_recattend.errors import UserError
 from keras_recattend.metrics.report import (
     format_precisions,
     format_summary,
@@ -22,9 +23,17 @@ from keras_recattend.metrics.report import (
 from keras_recattend.prediction import Predictor
 from keras_recattend.visualize import comparison, sheet
 
-__all__ = ["evaluate_run", "leave_unscored", "score_examples", "versions"]
+__all__ = [
+    "check_free",
+    "evaluate_run",
+    "leave_unscored",
+    "score_examples",
+    "versions",
+]
 
 _LOG = logging.getLogger(__name__)
+# In the folder of an evaluation until it is whole, so that it can be made again.
+UNFINISHED = "evaluation.unfinished"
 
 
 def versions():
@@ -62,6 +71,30 @@ def score_examples(predictor, examples):
             yield example, f, row
 
 
+def check_free(out: Path) -> None:
+    """Raise UserError where an evaluation would replace something.
+
+    That is an earlier one, or label maps and tables of somebody else: a data set's own
+    `labels/` have just the names that an evaluation's have. What an interrupted
+    evaluation left is in nobody's way.
+    """
+    if (out / "metrics.json").exists():
+        raise UserError(
+            f"{out} holds an evaluation already. Name another folder with --out, or "
+            "delete that one."
+        )
+    if (out / UNFINISHED).exists():
+        return
+    foreign = [n for n in ("images.csv", "overlays.png") if (out / n).exists()]
+    if (out / "labels").exists():
+        foreign.append("labels")
+    if foreign:
+        raise UserError(
+            f"{out} has {', '.join(foreign)} already, which evaluate.py did not write. "
+            "Nothing was changed; name another folder with --out."
+        )
+
+
 def evaluate_run(
     model,
     examples,
@@ -94,6 +127,7 @@ def evaluate_run(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    (out / UNFINISHED).touch()
     if labels:
         (out / "labels").mkdir(exist_ok=True)
     rows, pictures, unlabelled = [], [], 0
@@ -131,6 +165,7 @@ def evaluate_run(
         **(about or {}),
     }
     write_json(summary | extra, out / "metrics.json")
+    (out / UNFINISHED).unlink()
     _report(split, summary, unlabelled)
     return summary
 

@@ -252,15 +252,18 @@ def _check_all_used(path, model):
 def find_weights(name):
     """Return the folder of weights: a folder, or the name of shipped weights.
 
+    A folder of that name goes first if it is a run; photographs of leaves may well lie
+    in `leaves`.
+
     Raises:
         RunError: there is no such folder, naming the shipped ones.
     """
     path = Path(name)
+    shipped = {p.parent.name: p.parent for p in PRETRAINED.glob("*/config.json")}
+    if name in shipped and not (path / "config.json").is_file():
+        return RunFolder(shipped[name])
     if path.is_dir():
         return RunFolder(path)
-    shipped = {p.parent.name: p.parent for p in PRETRAINED.glob("*/config.json")}
-    if name in shipped:
-        return RunFolder(shipped[name])
     raise RunError(
         f"{name!r} is neither a folder nor the name of shipped weights."
         + (near_names(name, shipped) if shipped else " None are shipped.")

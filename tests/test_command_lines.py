@@ -256,6 +256,7 @@ def test_an_existing_run_is_refused_before_data_is_converted(
         (["--weights", "nothing"], ["'nothing'", "neither a folder"]),
         (["--run", "x", "--split", "vla"], ["'vla'", "val"]),
         (["--run", "x", "--overlay", "3"], ["--overlays"]),
+        (["--weights", "leaves", "--split", "all"], ["part of the package", "--out"]),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else None,
 )
@@ -367,6 +368,17 @@ def test_evaluate_a_run(run, tmp_path, capfd, monkeypatch):
     message = fails(capfd, "evaluate", "--run", run, "--split", "val")
     assert "--out" in message
     assert (run / "val" / "metrics.json").read_bytes() == before
+
+
+def test_evaluate_never_replaces_a_data_sets_own_labels(run, tmp_path, capfd):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "plant000.png").write_bytes(b"drawn by hand")
+    message = fails(capfd, "evaluate", "--run", run, "--out", tmp_path)
+    assert "has labels already" in message
+    assert "--out" in message
+    files = [path.name for path in tmp_path.rglob("*.*")]
+    assert files == ["plant000.png"]
+    assert (tmp_path / "labels" / files[0]).read_bytes() == b"drawn by hand"
 
 
 def test_evaluate_all_images_elsewhere(run, tmp_path):

@@ -70,6 +70,26 @@ def test_results_are_no_inputs(tree):
     assert len(found) == 5
 
 
+def test_results_of_other_calls_are_no_inputs(tree):
+    """A folder of predictions is known by its settings and records."""
+    for name in ("labels/a.png", "overlays/a.png", "explain/a.gif", "records/a.json"):
+        (tree / "deep" / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / "deep" / "out" / name).touch()
+    (tree / "deep" / "out" / "mine.png").touch()
+
+    def found(*paths):
+        return [n for n in names(find_images(paths, recursive=True)) if "out" in n]
+
+    ways = (["."], ["**"], ["deep/out/*/*"], ["deep/out/*"])
+    for way in ways:
+        assert "deep/out/labels/a.png" in found(*way)  # still a folder as any other
+    (tree / "deep" / "out" / "settings.json").touch()
+    for way in ways:
+        assert set(found(*way)) <= {"deep/out/mine.png"}
+    # Named by itself it is meant.
+    assert found("deep/out/labels") == ["deep/out/labels/a.png"]
+
+
 def test_what_leads_to_nothing(tree):
     files, problems = find_images(["b.png", "no.png", "empty", "*.bmp"])
     assert names((files, None)) == ["b.png"]

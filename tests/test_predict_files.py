@@ -411,6 +411,52 @@ def test_a_corrected_label_map_is_kept(photos, tmp_path, caplog):
     assert (out / "labels" / "red.png").read_bytes() == corrected
 
 
+def test_a_corrected_label_map_stays_in_the_tables_of_other_settings(photos, tmp_path):
+    """And in a later call that does not name its picture, and in COCO as corrected."""
+    out = tmp_path / "out"
+    predict(photos, out)
+    correct(out, "red")
+    predict(photos, out, settings=OTHER, overwrite=True)
+    for paths in (photos, photos / "both.png"):
+        outcome = predict(paths, out, settings=OTHER, coco=tmp_path / "all.json")
+        assert outcome.predicted == 0
+        rows = {r["name"]: r for r in table(out, "counts.csv")}
+        assert {name: r["status"] for name, r in rows.items()} == {
+            "both": "ok",
+            "none": "ok",
+            "red": "kept",
+        }
+        assert rows["red"]["count"] == "1"
+        assert "corrected" in rows["red"]["message"]
+        assert "red" in {r["name"] for r in table(out, "objects.csv")}
+        page = (out / "report.html").read_text()
+        assert page.count("<td>kept</td>") == 1
+        assert page.count("<td>ok</td>") == 2
+        written = json.loads((tmp_path / "all.json").read_text())
+        (image,) = (i for i in written["images"] if i["file_name"].endswith("red.png"))
+        own = [a for a in written["annotations"] if a["image_id"] == image["id"]]
+        assert len(own) == 2  # what was predicted, and the pixel painted since
+        assert not any("score" in a for a in own)
+
+
+def test_pictures_that_were_moved_are_told(photos, tmp_path, caplog):
+    out = tmp_path / "out"
+    predict(photos, out)
+    assert "no longer" not in caplog.text
+    moved = tmp_path / "moved"
+    photos.rename(moved)
+    predict(moved, out)
+    assert "3 pictures in the tables are no longer where they were" in caplog.text
+    assert str(photos / "both.png") in caplog.text
+    # As it says: without their records they are gone.
+    for name in ("both", "none", "red"):
+        (out / "records" / f"{name}.json").unlink()
+    caplog.clear()
+    predict(moved, out)
+    assert "no longer" not in caplog.text
+    assert len(table(out, "counts.csv")) == 3
+
+
 def test_a_label_map_that_is_not_on_record_is_kept(photos, tmp_path):
     out = tmp_path / "out"
     predict(photos / "both.png", out)
@@ -478,11 +524,14 @@ def test_a_full_disk(photos, tmp_path, monkeypatch, where):
 
 
 def test_a_full_disk_at_the_start(photos, tmp_path, monkeypatch):
-    fill_the_disk(monkeypatch, lambda path: True)
     stub = Stub()
-    with pytest.raises(OutputError, match="No space left"):
-        predict(photos, tmp_path / "out", stub)
+    with monkeypatch.context() as patch:
+        fill_the_disk(patch, lambda path: True)
+        with pytest.raises(OutputError, match="No space left"):
+            predict(photos, tmp_path / "out", stub)
     assert not stub.batches
+    # As it says: the same command goes on.
+    assert predict(photos, tmp_path / "out", stub).predicted == 3
 
 
 def test_a_file_in_place_of_the_folder(photos, tmp_path):

@@ -13,7 +13,7 @@ from keras_recattend.errors import UserError
 from keras_recattend.metrics.report import METRICS, read_csv
 from keras_recattend.official import Benchmark
 from keras_recattend.postprocess import Found
-from keras_recattend.reporting import evaluate_run, versions
+from keras_recattend.reporting import check_free, evaluate_run, versions
 
 MODEL = types.SimpleNamespace(config=types.SimpleNamespace(name="tiny"))
 
@@ -115,6 +115,33 @@ def test_names_with_folders(examples, tmp_path):
     evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
     assert (tmp_path / "labels" / "A1_plant001.png").is_file()
     assert read_csv(tmp_path / "images.csv")[0]["name"] == "A1/plant001"
+
+
+@pytest.mark.parametrize("name", ["labels", "images.csv", "overlays.png"])
+def test_somebodys_files_are_in_the_way(tmp_path, name):
+    check_free(tmp_path)
+    check_free(tmp_path / "new")
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=rf"has {name} already.*--out"):
+        check_free(tmp_path)
+
+
+def test_an_evaluation_that_was_interrupted_is_made_again(
+    examples, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(reporting, "write_csv", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
+    assert any((tmp_path / "labels").iterdir())
+    check_free(tmp_path)
+    evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
+    with pytest.raises(UserError, match="an evaluation already"):
+        check_free(tmp_path)
+    (tmp_path / "metrics.json").unlink()
+    # Nothing says that they may be replaced.
+    with pytest.raises(UserError, match="labels"):
+        check_free(tmp_path)
 
 
 # -- images without labels, and benchmarks -----------------------------------------

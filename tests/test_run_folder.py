@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -270,6 +271,19 @@ def test_find_weights(shipped, folder):
         find_weights("cvpp")
     with pytest.raises(RunError, match=r"Known: cvppp, leaves"):
         find_weights("something else")
+
+
+def test_a_folder_that_is_no_run_does_not_hide_shipped_weights(
+    shipped, folder, tmp_path, monkeypatch
+):
+    """As the folder of the leaves' photographs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cvppp").mkdir()
+    assert find_weights("cvppp").path == shipped / "cvppp"
+    (tmp_path / "cvppp" / "config.json").touch()
+    assert find_weights("cvppp").path == Path("cvppp")
+    (tmp_path / "photos").mkdir()
+    assert find_weights("photos").path == Path("photos")  # told when it is read
 
 
 def test_find_weights_where_none_are_shipped(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def rows_of(results: Path, pattern: str, mm_per_pixel: float | None) -> list[dic
         areas[leaf["name"]] = areas.get(leaf["name"], 0) + int(leaf["area"])
     rows = {}
     for photo in _table(results / "counts.csv"):
-        if photo["status"] != "ok":
+        if photo["status"] == "failed":
             print(f"left out, unreadable: {photo['file']}", file=sys.stderr)
             continue
         match = expression.fullmatch(photo["name"])
