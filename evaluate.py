@@ -134,18 +134,24 @@ def _images(options, config, trained, folder):
     dataset = options.dataset or trained.get("dataset") or config.dataset
     own = dataset == trained.get("dataset")
     data_dir, records_dir = options.data_dir, options.records_dir
-    if own and not data_dir:
-        data_dir, records_dir = (
-            trained.get("data_dir"),
-            records_dir or trained.get("records_dir"),
-        )
     given = catalog.options_of(vars(options))
+    known = catalog.options_of(trained) if own else {}
+    if data_dir and "annotations" in known and "annotations" not in given:
+        raise UserError(
+            f"{folder.path} was trained on {known['annotations']}, which says nothing "
+            "of the images in --data-dir. Give theirs with --annotations FILE.json."
+        )
+    if data_dir:
+        known.pop("images", None)
+    elif own:
+        data_dir = None if "images" in given else trained.get("data_dir")
+        records_dir = records_dir or trained.get("records_dir")
     manifest = catalog.prepare(
         dataset,
         data_dir,
         records_dir,
         min_area=config.min_object_area,
-        **(catalog.options_of(trained) if own else {}) | given,
+        **known | given,
     )
     stored = folder.path / "split.json"
     if options.split in ("all", "test"):

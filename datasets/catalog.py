@@ -11,6 +11,7 @@ from pathlib import Path
 
 from datasets.cityscapes import find_cityscapes
 from datasets.coco import canonical_category, find_coco
+from datasets.contents import changed_contents
 from datasets.cvppp import find_cvppp
 from datasets.errors import DataError
 from datasets.folder import find_folder, survey_folder
@@ -39,6 +40,8 @@ MIN_AREA = 25
 # Options of data sets that command lines have.
 OPTIONS = ("category", "subset", "annotations", "images", "skip_unlabelled")
 OPTIONS += ("all_images",)
+# Those that say where files lie: what the files are tells whether they are others.
+PLACES = ("annotations", "images")
 _LOG = logging.getLogger(__name__)
 
 
@@ -186,6 +189,11 @@ def prepare(
     if entry.raw and not given and records_dir and _has_records(records_dir):
         # The raw files are not needed any more: only compare what was asked for.
         manifest = Manifest.load(records_dir)
+        if (dataset, manifest.dataset) == ("coco", "own_coco"):
+            raise DataError(
+                f"The records in {records_dir} were made of a COCO file of one's own: "
+                "give --dataset own_coco to use them without that file."
+            )
         _compare(manifest, dataset, min_area, {"options": options}, partly=True)
         return manifest
     source = entry.find(data_dir, **options)
@@ -261,7 +269,8 @@ def _compare(manifest, dataset, min_area, wanted, partly=False):
         differences.append(f"least area {manifest.min_area}, not {min_area}")
     # By way of JSON, so that tuples and lists compare as equal.
     options = json.loads(json.dumps(wanted["options"]))
-    for name in sorted(options if partly else {*options, *stored["options"]}):
+    compared = {*options} if partly else {*options, *stored["options"]}
+    for name in sorted(compared.difference(PLACES)):
         have, want = stored["options"].get(name), options.get(name)
         if have != want:
             differences.append(f"{name} {have}, not {want}")
@@ -281,7 +290,8 @@ def _other_files(stored, wanted):
     The same files at another place are no others: they were moved.
     """
     if stored["files"] == wanted["files"]:
-        return []
+        changed = changed_contents(stored, wanted["location"])
+        return [_difference(changed=changed)] if changed else []
     if stored["location"] != wanted["location"]:
         return [f"from {stored['location']}, not {wanted['location']}"]
     return [_changed_files(stored["files"], wanted["files"])]
@@ -291,6 +301,10 @@ def _changed_files(stored, found):
     old, new = dict(map(tuple, stored)), dict(map(tuple, found))
     added, gone = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
     changed = sorted(name for name in new.keys() & old.keys() if new[name] != old[name])
+    return _difference(added, gone, changed)
+
+
+def _difference(added=(), gone=(), changed=()):
     parts = [
         f"{len(names)} {word} ({names[0]})"
         for names, word in ((added, "new"), (gone, "gone"), (changed, "changed"))

@@ -39,7 +39,7 @@ LARGEST = 800
 # An image with a shorter side has nothing to see.
 SMALLEST = 16
 # What of the notes means that an object was lost.
-LOST = (coco_masks.EMPTY, coco_masks.HIDDEN, coco_masks.MISSING)
+LOST = (coco_masks.EMPTY, coco_masks.HIDDEN, coco_masks.MISSING, coco_masks.OUT)
 
 
 def parse(arguments=None):

@@ -41,11 +41,10 @@ def draw_objects(
         DataError: a segmentation is malformed; the message begins with the number of
             the annotation.
     """
-    notes, masks = Counter(), []
-    for segmentation, number in zip(segmentations, ids, strict=True):
+    notes, crops = Counter(), {}
+    for i, (segmentation, number) in enumerate(zip(segmentations, ids, strict=True)):
         if not segmentation:
             notes[MISSING] += 1
-            masks.append(None)
             continue
         try:
             mask, clipped = mask_of(segmentation, size)
@@ -53,19 +52,26 @@ def draw_objects(
             raise DataError(f"annotation {number}: {error}") from None
         if mask.any():
             notes[CLIPPED] += clipped
+            crops[i] = _cropped(mask)
         else:
             notes[OUT if clipped else EMPTY] += 1
-        masks.append(mask if mask.any() else None)
-    drawn = [i for i, mask in enumerate(masks) if mask is not None]
-    areas = {i: int(masks[i].sum()) for i in drawn}
+    areas = {i: int(mask.sum()) for i, (_, mask) in crops.items()}
     labels = np.zeros(size, np.uint16)
-    for i in sorted(drawn, key=lambda i: -areas[i]):
-        labels[masks[i]] = i + 1
-    left = np.bincount(labels.ravel(), minlength=len(masks) + 1)[1:]
-    for i in drawn:
+    for i in sorted(crops, key=lambda i: -areas[i]):
+        place, mask = crops[i]
+        labels[place][mask] = i + 1
+    left = np.bincount(labels.ravel(), minlength=len(segmentations) + 1)[1:]
+    for i in crops:
         notes[HIDDEN] += left[i] == 0
         notes[OVERLAPPED] += 0 < left[i] < areas[i]
     return labels, {what: int(count) for what, count in notes.items() if count}
+
+
+def _cropped(mask):
+    """(place, mask there): a hundred whole masks of a large picture are gigabytes."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    place = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return place, mask[place].copy()
 
 
 def mask_of(segmentation, size: tuple[int, int]) -> tuple[np.ndarray, bool]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ class Converted(NamedTuple):
         dropped: (id, area) of objects under the least area.
         notes: {what: how many} that was not taken over.
         fingerprint: of the item that it was made from.
+        began_ns: the time before its files were read.
     """
 
     encoded: Encoded
@@ -28,6 +30,7 @@ class Converted(NamedTuple):
     dropped: list[tuple[int, int]]
     notes: dict[str, int]
     fingerprint: str
+    began_ns: int
 
 
 def convert(read: Callable[[Item], Reading], min_area: int, item: Item) -> Converted:
@@ -41,12 +44,15 @@ def convert(read: Callable[[Item], Reading], min_area: int, item: Item) -> Conve
     Raises:
         DataError: whatever is wrong with its files.
     """
+    began = time.time_ns()
     example, notes = read(item)
     if example.name != item.name:
         raise ValueError(f"{item.name} was read as {example.name}.")
     example, dropped = clean(example, min_area)
     notes = {what: count for what, count in notes.items() if count}
-    return Converted(compress(example), item.split, dropped, notes, fingerprint(item))
+    return Converted(
+        compress(example), item.split, dropped, notes, fingerprint(item), began
+    )
 
 
 def fingerprint(item: Item) -> str:

@@ -1,4 +1,4 @@
-"""The picture that an annotation tool means by a name."""
+"""The picture that an annotation tool means by a name, and the size it says."""
 
 import re
 from collections import defaultdict
@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from datasets.errors import DataError
 from datasets.survey import IMAGE_SUFFIXES
 
-__all__ = ["PictureFinder"]
+__all__ = ["PictureFinder", "check_size", "stated_size"]
 
 # Label Studio writes such a prefix before the name of a picture that was uploaded.
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
@@ -54,6 +54,27 @@ class PictureFinder:
                 "folder above the one that is meant, or rename one."
             )
         return found[0]
+
+
+def stated_size(entry: dict, height: str, width: str) -> list[int] | None:
+    """Return [height, width] of a picture, None where the tool does not say it.
+
+    Args:
+        entry: what a file has. height, width: the names of both in it.
+    """
+    size = [entry.get(height), entry.get(width)]
+    return size if all(isinstance(value, int) and value for value in size) else None
+
+
+def check_size(
+    picture: str | Path, size: tuple[int, int], stated: list | None, file: str | Path
+) -> None:
+    """Raise DataError unless a picture has the (height, width) that its file states."""
+    if stated and tuple(stated) != size:
+        raise DataError(
+            f"{picture} has (height, width) = {size}, but {file} says {tuple(stated)}. "
+            "They do not belong together, or the image was resized or turned."
+        )
 
 
 def _parts(name):

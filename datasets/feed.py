@@ -1,5 +1,6 @@
 """What a training reads of a data set: batches of one split, images of the other."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from datasets import pipeline, records
@@ -9,7 +10,27 @@ from datasets.splits import Split
 from keras_recattend.config import Config
 from keras_recattend.map_cache import Unchanged
 
-__all__ = ["Feed"]
+__all__ = ["Examples", "Feed"]
+
+
+class Examples:
+    """Images of some records at their original size, read anew at every pass.
+
+    Hundreds of photographs would fill the memory for a whole training.
+
+    Args:
+        manifest: of the records. ids: their names.
+    """
+
+    def __init__(self, manifest: Manifest, ids: Sequence[str]):
+        self._manifest = manifest
+        self._ids = ids
+
+    def __len__(self):
+        return len(self._ids)
+
+    def __iter__(self):
+        return records.examples(self._manifest, self._ids)
 
 
 class Feed:
@@ -24,7 +45,7 @@ class Feed:
         rendered: records of the plants that `augmentation.rendered` mixes in, or None.
 
     Attributes:
-        examples: the validation images at their original size.
+        examples: the validation images at their original size, `Examples`.
     """
 
     def __init__(
@@ -40,7 +61,7 @@ class Feed:
         self._augmentation = config.augmentation
         self._sizes = (config.image_size, config.max_instances)
         self._with_places = config.preprocessor is not None
-        self.examples = list(records.examples(manifest, split["val"]))
+        self.examples = Examples(manifest, split["val"])
 
     def stream(self, batch_size: int, start: int, seed: int, share=WHOLE):
         """Return endless training batches from sample `start` on.

@@ -83,6 +83,7 @@ def survey_folder(data_dir: str | Path | None, skip_unlabelled: bool = False) ->
         items=tuple(items),
         read=partial(_read, root),
         left_out=dict(left_out),
+        own=True,
     )
     return Survey(source, tuple(problems))
 
@@ -135,7 +136,9 @@ def _by_stem(folder, suffixes, problems, left_out):
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.is_dir():
             continue
-        if path.suffix.lower() in suffixes:
+        if not path.exists():
+            problems.append(f"{path} is a link to a file that is not there.")
+        elif path.suffix.lower() in suffixes:
             found.setdefault(path.stem, []).append(path)
         elif folder.name == "labels" and path.suffix.lower() in IMAGE_SUFFIXES:
             problems.append(

@@ -22,7 +22,6 @@ _DAMAGED = (
     EOFError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 # Of these kinds a file may be a film or a book. (JPEGs of cameras may carry a preview.)
 _SEVERAL = ("TIFF", "GIF", "PNG", "WEBP")
@@ -145,6 +144,12 @@ def opened(source, path=None):
         raise DataError(
             f"{path} is not an image that can be read (damaged or of an unknown "
             "kind); expected PNG, JPEG or TIFF. Copy or download it again."
+        ) from None
+    except Image.DecompressionBombError:
+        most = 2 * Image.MAX_IMAGE_PIXELS // 1_000_000
+        raise DataError(
+            f"{path} has more than {most} million pixels. Reduce it or cut it into "
+            "parts, its labels as well."
         ) from None
     except PermissionError as error:
         raise DataError(f"{path} may not be read ({error.strerror}).") from error

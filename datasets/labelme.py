@@ -4,10 +4,10 @@
 DIR/a.jpg, a.json, b.jpg, b.json, ...
 ```
 or DIR/train, DIR/val, DIR/test with such files, which then are the splits (val without
-train belongs to no split). The picture is the one that `imagePath` names, else the one
-beside the JSON with its stem, else what `imageData` holds. Shapes of one label with the
-same group number are one object; points and lines are none. A JSON without shapes is an
-image without objects.
+train belongs to no split; test may have pictures alone). The picture is the one that
+`imagePath` names, else the one beside the JSON with its stem, else what `imageData`
+holds. Shapes of one label with the same group number are one object; points and lines
+are none. A JSON without shapes is an image without objects.
 """
 
 import base64
@@ -16,11 +16,13 @@ import io
 import json
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from datasets.coco import ALL, canonical_category
 from datasets.coco_masks import draw_objects
 from datasets.errors import DataError
 from datasets.example import Example
+from datasets.export_files import check_size, stated_size
 from datasets.images import read_image
 from datasets.labelme_shapes import NO_AREA, segmentation_of
 from datasets.source import Item, Source, file_sizes
@@ -39,6 +41,24 @@ LAYOUT = (
     "Expected pictures with LabelMe's JSON of the same name beside each, in DIR, or in "
     "DIR/train, DIR/val and DIR/test."
 )
+
+
+class _Found(NamedTuple):
+    """A JSON and its picture.
+
+    Attributes:
+        split: of the folder.
+        file: the JSON, None = the picture is unlabelled.
+        picture: its path, None = it is inside the JSON.
+        size: [height, width] as the JSON has it, or None.
+        shapes: entries of the JSON.
+    """
+
+    split: str
+    file: Path | None
+    picture: Path | None
+    size: list | None = None
+    shapes: tuple = ()
 
 
 def find_labelme(
@@ -69,27 +89,13 @@ def survey_labelme(
     """
     root = existing_folder(data_dir, "labelme", LAYOUT)
     category = canonical_category(category)
-    splits = {s: root / s for s in SPLITS if any((root / s).glob("*.json"))}
     problems, left_out, found = [], Counter(), []
-    for split, folder in (splits or {"": root}).items():
-        used = set()
-        for path in sorted(folder.glob("*.json")):
-            try:
-                values = _load(path)
-                picture = _picture(path, values)
-            except DataError as error:
-                problems.append(str(error))
-                # Its picture is not one without JSON besides.
-                used.update(_beside(path))
-                continue
-            used.add(picture or path)
-            found.append((split, path, picture, values["shapes"]))
-        alone = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and path not in used
-        )
-        if skip_unlabelled:
+    for split, folder in _parts(root).items():
+        labelled, alone = _in_folder(folder, split, problems)
+        found += labelled
+        if split == "test" and not _visible(folder, [".json"]):
+            found += [_Found(split, None, path) for path in alone]
+        elif skip_unlabelled:
             left_out["images without labels, left out"] += len(alone)
         else:
             problems += [
@@ -97,25 +103,26 @@ def survey_labelme(
                 "images out with --skip-unlabelled."
                 for path in alone
             ]
-    if not found and not problems:
+    if not any(one.file for one in found) and not problems:
         raise DataError(f"There is no JSON of LabelMe in {root}. {LAYOUT}")
-    if all(split != "train" for split, *_ in found):
-        found = [("" if s == "val" else s, *rest) for s, *rest in found]
+    if all(one.split != "train" for one in found):
+        found = [one._replace(split="") if one.split == "val" else one for one in found]
     classes = _classes(root, found, category)
-    names = unique_names(path.relative_to(root) for _, path, *_ in found)
+    names = unique_names((one.file or one.picture).relative_to(root) for one in found)
     items = [
         Item(
             name,
-            split,
-            _files([path for path in (json_file, picture) if path], root),
+            one.split,
+            _files([path for path in (one.file, one.picture) if path], root),
             {
-                "json": str(json_file),
-                "picture": str(picture) if picture else None,
-                "shapes": shapes,
+                "json": str(one.file) if one.file else None,
+                "picture": str(one.picture) if one.picture else None,
+                "size": one.size,
+                "shapes": one.shapes,
                 "classes": classes,
             },
         )
-        for name, (split, json_file, picture, shapes) in zip(names, found, strict=True)
+        for name, one in zip(names, found, strict=True)
     ]
     source = Source(
         dataset="labelme",
@@ -125,8 +132,52 @@ def survey_labelme(
         read=_read,
         class_names=tuple(classes),
         left_out=dict(left_out),
+        own=True,
     )
     return Survey(source, tuple(problems))
+
+
+def _parts(root):
+    """{split: folder}, "" = the folder itself."""
+    kinds = [".json", *IMAGE_SUFFIXES]
+    splits = {s: root / s for s in SPLITS if _visible(root / s, kinds)}
+    if splits and any(_beside(path) for path in _visible(root, [".json"])):
+        raise DataError(
+            f"{root} has labelled pictures as well as {', '.join(splits)}: it is not "
+            "clear which are meant. Take one of them away."
+        )
+    return splits or {"": root}
+
+
+def _visible(folder, suffixes):
+    """Files of these kinds in a folder, sorted; hidden ones are the system's own."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    )
+
+
+def _in_folder(folder, split, problems):
+    """Return the JSONs that can be used, and the pictures that none names."""
+    found, used = [], set()
+    for path in _visible(folder, [".json"]):
+        try:
+            values = _load(path)
+            picture = _picture(path, values)
+        except DataError as error:
+            problems.append(str(error))
+            # Its picture is not one without JSON besides.
+            used.update(map(Path.resolve, _beside(path)))
+            continue
+        if picture:
+            used.add(picture.resolve())
+        size = stated_size(values, "imageHeight", "imageWidth")
+        found.append(_Found(split, path, picture, size, values["shapes"]))
+    pictures = _visible(folder, IMAGE_SUFFIXES)
+    return found, [path for path in pictures if path.resolve() not in used]
 
 
 def _files(paths, root):
@@ -178,14 +229,14 @@ def _beside(path):
     """Pictures in the folder of a JSON that have its stem."""
     return [
         other
-        for other in sorted(path.parent.iterdir())
-        if other.stem == path.stem and other.suffix.lower() in IMAGE_SUFFIXES
+        for other in _visible(path.parent, IMAGE_SUFFIXES)
+        if other.stem == path.stem and other.is_file()
     ]
 
 
 def _classes(root, found, category):
     """Labels of the chosen categories, sorted."""
-    known = {_label(shape) for *_, shapes in found for shape in shapes}
+    known = {_label(shape) for one in found for shape in one.shapes}
     if category == ALL:
         return sorted(known)
     names = category.split(",")
@@ -204,6 +255,10 @@ def _label(shape):
 def _read(item):
     image = _image(item)
     size = image.shape[:2]
+    file = item.data["json"]
+    if file is None:
+        return Example(item.name, image, None), {}
+    check_size(item.data["picture"] or "Its imageData", size, item.data["size"], file)
     groups, notes = {}, Counter()
     for i, shape in enumerate(item.data["shapes"], start=1):
         label, group = _label(shape), shape.get("group_id")
@@ -220,13 +275,13 @@ def _read(item):
         try:
             segmentations.append(segmentation_of(shapes, size))
         except DataError as error:
-            raise DataError(f"{item.data['json']}, shape {number}: {error}") from None
+            raise DataError(f"{file}, shape {number}: {error}") from None
     numbers = [number for _, number, _ in groups.values()]
     try:
         labels, drawn = draw_objects(segmentations, size, numbers)
     except DataError as error:
         what = str(error).replace("annotation", "shape", 1)
-        raise DataError(f"{item.data['json']}, {what}") from None
+        raise DataError(f"{file}, {what}") from None
     classes = [item.data["classes"].index(label) + 1 for label, *_ in groups.values()]
     return Example(item.name, image, labels, tuple(classes)), dict(
         notes + Counter(drawn)

@@ -8,6 +8,7 @@ taken.
 """
 
 import json
+import os
 from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from datasets.coco import ALL, canonical_category
 from datasets.coco_masks import draw_objects
 from datasets.errors import DataError
 from datasets.example import Example
-from datasets.export_files import PictureFinder
+from datasets.export_files import PictureFinder, check_size, stated_size
 from datasets.images import read_image
 from datasets.source import Item, Source, file_sizes
 from datasets.survey import Survey, unique_names
@@ -92,7 +93,7 @@ def survey_own_coco(
         Item(
             name=name,
             files=file_sizes([path], root),
-            data={"size": _size(image), "objects": own},
+            data={"size": stated_size(image, "height", "width"), "objects": own},
         )
         for name, (path, image, own) in zip(names, found, strict=True)
     ]
@@ -106,11 +107,20 @@ def survey_own_coco(
         },
         items=tuple(items),
         read=partial(_read, root, str(file)),
-        shared_files=((str(file), file.stat().st_size),),
+        shared_files=((_seen_from(root, file), file.stat().st_size),),
         class_names=tuple(dict.fromkeys(classes.values())),
         left_out=dict(left_out),
+        own=True,
     )
     return Survey(source, tuple(problems))
+
+
+def _seen_from(root, file):
+    """The file's path from the images' folder: they are moved together."""
+    try:
+        return os.path.relpath(file, root)
+    except ValueError:  # on another drive of Windows
+        return str(file)
 
 
 def _load(file):
@@ -193,22 +203,11 @@ def _nested(segmentation):
     return segmentation
 
 
-def _size(image):
-    """[height, width], or None where the tool does not say."""
-    size = [image.get("height"), image.get("width")]
-    return size if all(isinstance(value, int) and value for value in size) else None
-
-
 def _read(root, file, item):
     path = root / item.files[0][0]
     image = read_image(path)
     size = image.shape[:2]
-    stated = item.data["size"]
-    if stated and tuple(stated) != size:
-        raise DataError(
-            f"{path} has (height, width) = {size}, but {file} says {tuple(stated)}. "
-            "They do not belong together, or the image was resized or turned."
-        )
+    check_size(path, size, item.data["size"], file)
     classes, segmentations, ids = zip(*item.data["objects"], strict=True)
     try:
         labels, notes = draw_objects(segmentations, size, ids)

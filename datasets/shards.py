@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from datasets.contents import touched_since
 from datasets.conversion import Converted, fingerprint
 from datasets.manifest import Entry
 from datasets.records import FOOTER_BYTES, HEADER_BYTES, read_serialized, serialize
@@ -27,12 +28,14 @@ class Row:
 
     Attributes:
         fingerprint: of the item that it was made from.
+        began_ns: the time before its files were read.
         entry: the manifest's entry.
         dropped: [id, area] of objects under the least area.
         notes: {what: how many} that was not taken over.
     """
 
     fingerprint: str
+    began_ns: int
     entry: Entry
     dropped: list
     notes: dict[str, int]
@@ -43,17 +46,20 @@ class Row:
         return self.entry.offset + HEADER_BYTES + self.entry.length + FOOTER_BYTES
 
 
-def finished_rows(shard: Path, rows_file: Path, items: Sequence[Item]) -> list[Row]:
+def finished_rows(
+    shard: Path, rows_file: Path, items: Sequence[Item], location: str
+) -> list[Row]:
     """Return the rows that still hold: as many from the first on as are unchanged.
 
     Args:
         shard: the TFRecord file.
         rows_file: its rows.
         items: what the whole shard is made from.
+        location: of the items' files.
 
     Returns:
-        Rows of records that are intact and whose items are what they were; [] where
-        there is nothing.
+        Rows of records that are intact and whose items are what they were, as are
+        their files: not touched since. [] where there is nothing.
     """
     try:
         rows = [_row(values) for values in json.loads(rows_file.read_text("utf-8"))]
@@ -66,6 +72,8 @@ def finished_rows(shard: Path, rows_file: Path, items: Sequence[Item]) -> list[R
         except OSError:
             intact = False
         if not intact or row.fingerprint != fingerprint(item):
+            break
+        if touched_since(row.began_ns, location, [name for name, _ in item.files]):
             break
         good.append(row)
     return good
@@ -119,7 +127,13 @@ class ShardWriter:
         )
         self._writer.write(serialized)
         self.rows.append(
-            Row(converted.fingerprint, entry, converted.dropped, converted.notes)
+            Row(
+                converted.fingerprint,
+                converted.began_ns,
+                entry,
+                converted.dropped,
+                converted.notes,
+            )
         )
 
     def __exit__(self, *_):

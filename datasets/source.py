@@ -45,6 +45,7 @@ class Source:
             no single image.
         class_names: name of class 1, 2, ... of the examples; () = one, unnamed.
         left_out: {what: how many} that never became an item, and why.
+        own: of somebody's own files, which may be corrected at any time.
     """
 
     dataset: str
@@ -55,6 +56,7 @@ class Source:
     shared_files: tuple[tuple[str, int], ...] = field(default=(), repr=False)
     class_names: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
+    own: bool = False
 
     @property
     def total(self) -> int:

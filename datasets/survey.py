@@ -1,5 +1,6 @@
 """Own data as it was found: what can be read, and all that is wrong with it."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +57,21 @@ def unique_names(paths: Iterable[Path]) -> list[str]:
     """Name files given relative to one folder: by stem, or by the whole path.
 
     "train/a.png" is "a" unless another file has that stem; then "train_a".
+
+    Raises:
+        DataError: a name is no UTF-8, so that no record could hold it.
     """
     paths = list(paths)
-    stems = [path.stem for path in paths]
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"The name of {str(path).encode(errors='replace').decode()} is no "
+                "UTF-8 (it may come from an old archive). Rename that file."
+            ) from None
+    alike = Counter(path.stem for path in paths)
     return [
-        stem if stems.count(stem) == 1 else "_".join(path.with_suffix("").parts)
-        for path, stem in zip(paths, stems, strict=True)
+        path.stem if alike[path.stem] == 1 else "_".join(path.with_suffix("").parts)
+        for path in paths
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from datasets import workers as processes
+from datasets.contents import recorded_contents
 from datasets.conversion import convert
 from datasets.errors import DataError
 from datasets.manifest import FORMAT_VERSION, Manifest, Shard, checksum
@@ -56,6 +57,7 @@ def write_records(
     _check_free(directory)
     _check_names(source)
     plan = _plan(source)
+    contents = recorded_contents(source) if source.own else {}
     with unfinished(directory, _description(source, min_area, plan)) as folder:
         _check_free(directory)
         try:
@@ -68,7 +70,7 @@ def write_records(
         except BaseException:
             _tell_what_stays(folder, directory)
             raise
-        manifest = _manifest(source, folder, plan, min_area, rows)
+        manifest = _manifest(source, folder, plan, min_area, rows, contents)
         manifest.save(folder)
         finish(folder, directory)
     manifest = Manifest.load(directory, verify=False)
@@ -124,7 +126,7 @@ def _description(source, min_area, plan):
 def _write(source, folder, plan, min_area, progress, workers):
     """Make the shards that are not there yet; returns the rows of all."""
     places = [(folder / name, _rows_file(folder, name), items) for name, items in plan]
-    kept = [finished_rows(*place) for place in places]
+    kept = [finished_rows(*place, source.location) for place in places]
     waiting = [
         item
         for (_, _, items), rows in zip(places, kept, strict=True)
@@ -161,7 +163,7 @@ def _rows_file(folder, name):
     return folder / PROGRESS / Path(name).with_suffix(".json").name
 
 
-def _manifest(source, folder, plan, min_area, rows):
+def _manifest(source, folder, plan, min_area, rows, contents):
     entries = [row.entry for row in rows]
     left_out = [
         {"source_id": "", "what": what, "count": count}
@@ -172,7 +174,7 @@ def _manifest(source, folder, plan, min_area, rows):
         directory=str(folder),
         dataset=source.dataset,
         created_by=_program(),
-        source=source.description(),
+        source=source.description() | contents,
         min_area=min_area,
         shards=tuple(
             Shard(

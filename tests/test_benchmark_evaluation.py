@@ -19,6 +19,7 @@ from datasets import catalog, records
 from datasets.errors import DataError
 from keras_recattend import reporting
 from keras_recattend.errors import run_command
+from keras_recattend.metrics.report import read_csv
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.postprocess import Found
 from keras_recattend.run_folder import RunFolder
@@ -254,6 +255,53 @@ def test_coco_images_without_an_object_count(run, photographs, tmp_path, monkeyp
     assert values["n_images"] == 0
     (result,) = json.loads(file.read_text())
     assert (result["image_id"], result["category_id"]) == (9, 24)
+
+
+def own_coco(folder, name, count):
+    """A picture `name` with so many squares, and its file: (folder, file)."""
+    folder.mkdir()
+    Image.new("RGB", (60, 40), (count, 0, 0)).save(folder / name)
+    values = {
+        "images": [{"id": 1, "file_name": name}],
+        "annotations": [
+            {
+                "image_id": 1,
+                "category_id": 1,
+                "segmentation": [[x, 5, x + 8, 5, x + 8, 12, x, 12]],
+            }
+            for x in range(2, 2 + 12 * count, 12)
+        ],
+        "categories": [{"id": 1, "name": "leaf"}],
+    }
+    (folder / "export.json").write_text(json.dumps(values))
+    return folder, folder / "export.json"
+
+
+def test_other_images_than_those_of_the_runs_own_coco_file(
+    tmp_path, truth_is_found, capfd, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    images, file = own_coco(tmp_path / "trained", "a.png", 3)
+    others, their_file = own_coco(tmp_path / "others", "a.png", 1)
+    for folder, annotations in ((images, file), (others, their_file)):
+        truth_is_found(catalog.prepare("coco", folder, annotations=annotations))
+    run = RunFolder(tmp_path / "run")
+    config = tiny.config(min_object_area=25)
+    own = {"dataset": "coco", "annotations": str(file), "images": str(images)}
+    run.create(config, options=own)
+    run.save_weights(RecurrentAttention(config), run.best_weights)
+
+    def counts(out, *arguments):
+        evaluate(run.path, tmp_path / out, "--split", "all", *arguments)
+        rows = read_csv(tmp_path / out / "images.csv")
+        return [row["true_count"] for row in rows]
+
+    assert counts("same") == [3]
+    with pytest.raises(SystemExit):
+        counts("lost", "--data-dir", others)
+    assert "Give theirs with --annotations" in capfd.readouterr().err
+    assert counts("other", "--data-dir", others, "--annotations", their_file) == [1]
+    assert counts("images", "--images", others, "--annotations", their_file) == [1]
 
 
 def test_coco_validation_images_that_training_left_out(photographs, tmp_path):

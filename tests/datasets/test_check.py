@@ -154,6 +154,8 @@ def test_coco_and_labelme(tmp_path, call):
         shapes = [{"label": "leaf", "points": points}]
         (tmp_path / f"{i}.json").write_text(json.dumps({"shapes": shapes}))
     assert call(tmp_path)[0] == 0
+    outside = [60, 4, 80, 4, 80, 20]
+    annotations.append({"image_id": 1, "category_id": 0, "segmentation": [outside]})
     annotations.append({"image_id": 0, "category_id": 0, "segmentation": []})
     file = tmp_path / "sub" / "coco.json"
     file.parent.mkdir()
@@ -168,8 +170,9 @@ def test_coco_and_labelme(tmp_path, call):
     )
     status, text = call("--annotations", file, "--images", tmp_path)
     assert status == 1
-    assert len(problems(text)) == 1
+    assert len(problems(text)) == 2
     assert "objects without a segmentation" in problems(text)[0]
+    assert "objects outside the image" in problems(text)[1]
     assert "2 in all" in text
 
 

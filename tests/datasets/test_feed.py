@@ -56,6 +56,16 @@ def test_a_stream_goes_on_where_it_was(feed):
     np.testing.assert_array_equal(first(4)["image"], whole[2]["image"])
 
 
+def test_examples_are_read_anew_at_every_pass(feed, tiny_records):
+    """None is kept: photographs would fill the memory."""
+    assert len(feed.examples) == 2
+    for _ in range(2):
+        assert [e.name for e in feed.examples] == tiny_records.ids[5:]
+    first, again = next(iter(feed.examples)), next(iter(feed.examples))
+    assert first is not again
+    np.testing.assert_array_equal(first.image, again.image)
+
+
 def test_validation_shows_its_own_images_once(feed):
     (batch,) = feed.validation(8).as_numpy_iterator()
     assert which(batch) == [5, 6]
@@ -67,7 +77,8 @@ def test_where_every_image_trains_none_validates(tiny_records, config):
     split = {"train": names, "val": [], "test": [], "all": names}
     feed = Feed(tiny_records, split, config)
     assert feed.validation(8) is None
-    assert feed.examples == []
+    assert list(feed.examples) == []
+    assert not feed.examples
     assert [images.count for images in feed.splits] == [7, 0]
     (batch,) = feed.stream(7, 0, 3).take(1).as_numpy_iterator()
     assert sorted(which(batch)) == list(range(7))

@@ -1,5 +1,8 @@
 """Own images and label maps in folders; good and bad files made by hand."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,6 +34,45 @@ def error_of(folder, name="a"):
     """What is told of the one item of that name."""
     (item,) = [i for i in find_folder(folder).items if i.name == name]
     return inspect_item(find_folder(folder).read, 1, item).error
+
+
+def test_labels_that_were_corrected_are_noticed_though_their_size_stays(tmp_path):
+    """As of ImageJ's TIFF, which is not compressed. Time stamps may be old ones."""
+    for name in ("a.png", "b.png"):
+        add(tmp_path / "own", name, ".tif")
+    path = tmp_path / "own" / "labels" / "a.tif"
+    about, before = path.stat(), path.read_bytes()
+    records = tmp_path / "records"
+    manifest = prepare("folder", tmp_path / "own", records)
+    # Written anew, but the same: nothing to tell.
+    path.write_bytes(before)
+    assert prepare("folder", tmp_path / "own", records).images == manifest.images
+    Image.fromarray(np.where(LABELS == 1, 2, LABELS)).save(path)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert path.stat().st_size == about.st_size
+    with pytest.raises(DataError, match=r"differ since: 1 changed \(labels.a\.tif\)"):
+        prepare("folder", tmp_path / "own", records)
+    # At another place, too, where every file is new.
+    shutil.copytree(tmp_path / "own", tmp_path / "moved")
+    with pytest.raises(DataError, match=r"1 changed \(labels.a\.tif\)"):
+        prepare("folder", tmp_path / "moved", records)
+    (tmp_path / "moved" / "labels" / "a.tif").write_bytes(before)
+    assert prepare("folder", tmp_path / "moved", records).images == manifest.images
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and names of other systems")
+def test_links_to_nothing_and_names_that_no_record_can_hold(tmp_path):
+    for name in ("a.png", "b.png"):
+        add(tmp_path, name)
+    (tmp_path / "images" / "c.png").symlink_to("gone.png")
+    with pytest.raises(DataError, match=r"c\.png is a link to a file that is not"):
+        find_folder(tmp_path)
+    (tmp_path / "images" / "c.png").unlink()
+    for part in ("images", "labels"):
+        path = os.fsencode(tmp_path / part / "a.png")
+        os.rename(path, path.replace(b"a.png", b"Bl\xe4tter.png"))
+    with pytest.raises(DataError, match=r"Bl\?tter\.png is no UTF-8.*Rename"):
+        find_folder(tmp_path)
 
 
 def test_kinds_of_pictures_and_labels(tmp_path):

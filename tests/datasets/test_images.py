@@ -153,6 +153,13 @@ def test_bad_files_are_named(tmp_path, read, content, message):
         read(tmp_path / "a.png")
 
 
+def test_a_picture_beyond_what_is_read(tmp_path, monkeypatch):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 599)
+    with pytest.raises(DataError, match=r"a\.png has more than .* million pixels"):
+        read_image(tmp_path / "a.png")
+
+
 def test_a_flipped_byte_in_the_data(tmp_path):
     path = saved(tmp_path / "a.png", NOISE)
     data = bytearray(path.read_bytes())

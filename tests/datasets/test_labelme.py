@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -151,6 +152,77 @@ def test_pictures_without_json(tmp_path):
         find_labelme(tmp_path / "d")
     source = find_labelme(tmp_path / "d", skip_unlabelled=True)
     assert source.left_out == {"images without labels, left out": 1}
+
+
+def picture(path):
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", SIZE[::-1]).save(path)
+
+
+def test_pictures_of_a_split_that_lack_their_json(tmp_path):
+    """Forgotten in val; none in test are needed, but either all or none."""
+    save(tmp_path / "train", SQUARE, name="a")
+    picture(tmp_path / "val" / "b.png")
+    with pytest.raises(DataError, match=r"b\.png has no JSON"):
+        find_labelme(tmp_path)
+    save(tmp_path / "val", SQUARE, name="b", picture=False, imagePath="b.png")
+    picture(tmp_path / "test" / "c.png")
+    source = find_labelme(tmp_path)
+    read = {e.name: (e.labels is None, split) for e, split in source.examples()}
+    assert read == {"a": (False, "train"), "b": (False, "val"), "c": (True, "test")}
+    save(tmp_path / "test", SQUARE, name="d")
+    with pytest.raises(DataError, match=r"c\.png has no JSON"):
+        find_labelme(tmp_path)
+
+
+def test_splits_and_labelled_pictures_beside_them(tmp_path):
+    save(tmp_path, SQUARE, name="a")
+    save(tmp_path / "val", SQUARE, name="b")
+    with pytest.raises(DataError, match=r"well as val: it is not clear"):
+        find_labelme(tmp_path)
+    # A JSON that belongs to no picture is nobody's.
+    (tmp_path / "a.jpg").unlink()
+    assert [item.name for item in find_labelme(tmp_path).items] == ["b"]
+
+
+def test_a_picture_of_another_size(tmp_path):
+    """Resized or turned after it was labelled."""
+    good = save(tmp_path / "d", SQUARE, imageHeight=SIZE[0], imageWidth=SIZE[1])
+    assert labels_of(good).any()
+    save(good, SQUARE, imageHeight=None, imageWidth=None)
+    assert labels_of(good).any()
+    save(good, SQUARE, imageHeight=SIZE[1], imageWidth=SIZE[0])
+    with pytest.raises(DataError, match=r"a\.jpg has .*30, 40.*a\.json says .*40, 30"):
+        labels_of(good)
+    inside = png(np.zeros((*SIZE, 3), np.uint8))
+    (good / "a.jpg").unlink()
+    values = {"imageData": inside, "imageHeight": 7, "imageWidth": 8}
+    save(good, SQUARE, picture=False, **values)
+    with pytest.raises(DataError, match=r"imageData has .*a\.json says"):
+        labels_of(good)
+
+
+def test_hidden_files_are_the_systems_own(tmp_path):
+    """A Mac leaves ._NAME beside every file on other disks."""
+    save(tmp_path / "d", SQUARE)
+    for name in ("._a.json", "._a.jpg", ".b.jpg"):
+        (tmp_path / "d" / name).write_bytes(b"\0\5")
+    assert [item.name for item in find_labelme(tmp_path / "d").items] == ["a"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_pictures_may_be_links(tmp_path):
+    folder = save(tmp_path / "d", SQUARE)
+    save(folder, SQUARE, name="b", imagePath="elsewhere.jpg")
+    (tmp_path / "store").mkdir()
+    for name in "ab":
+        (folder / f"{name}.jpg").rename(tmp_path / "store" / f"{name}.jpg")
+        (folder / f"{name}.jpg").symlink_to(tmp_path / "store" / f"{name}.jpg")
+    source = find_labelme(folder)
+    assert [e.labels.max() for e, _ in source.examples()] == [1, 1]
+    (tmp_path / "store" / "b.jpg").unlink()
+    with pytest.raises(DataError, match=r"b\.json names .* not beside it"):
+        find_labelme(folder)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ MASK[2:6, 3:9] = True
 
 def export(folder, name="a.png", changes=(), **entry):
     """A picture in `folder`, and a file that annotates it with one square."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     Image.new("RGB", (16, 12), (9, 8, 7)).save(folder / "a.png")
     values = {
         "images": [{"id": 1, "file_name": name, "height": 12, "width": 16}],
@@ -38,6 +38,26 @@ def export(folder, name="a.png", changes=(), **entry):
 def one(path, folder):
     ((example, _),) = find_own_coco(None, path, folder).examples()
     return example
+
+
+def test_records_go_with_images_and_file_that_were_moved_together(tmp_path):
+    file = export(tmp_path / "here" / "images")
+    options = {"records_dir": tmp_path / "records"}
+    first = prepare("coco", annotations=file, images=file.parent / "images", **options)
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    options |= {"images": moved / "images"}
+    second = prepare("coco", annotations=moved / "export.json", **options)
+    assert second.images == first.images
+    assert second.source["location"] == str(moved / "images")
+    # As many bytes, another category.
+    text = (moved / "export.json").read_text()
+    (moved / "export.json").write_text(text.replace('"Leaf"', '"Lead"'))
+    with pytest.raises(DataError, match=r"1 changed \(.*export\.json\)"):
+        prepare("coco", annotations=moved / "export.json", **options)
+    # The records alone are enough, by their own name.
+    assert prepare("own_coco", records_dir=tmp_path / "records").images == first.images
+    with pytest.raises(DataError, match="give --dataset own_coco"):
+        prepare("coco", records_dir=tmp_path / "records")
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,12 @@ class Counted:
         self.stop_at, self.error = stop_at, error
         self.sizes = [10] * count
 
-    def source(self, **options):
+    def source(self, location="/raw", **options):
         items = [
             Item(e.name, files=((f"{e.name}.png", self.sizes[i]),), data=i)
             for i, e in enumerate(self.examples)
         ]
-        return Source("tiny", "/raw", options, tuple(items), self._read)
+        return Source("tiny", str(location), options, tuple(items), self._read)
 
     def _read(self, item):
         if item.data == self.stop_at:
@@ -175,6 +175,21 @@ def test_after_a_bad_file_only_what_changed_is_read(tmp_path, three_a_shard):
     parts.sizes[4], parts.sizes[5] = 11, 12
     writer.write_records(parts.source(), tmp_path / "r", 0)
     assert parts.read == [4, 5, 6, 7]
+
+
+def test_a_file_that_was_written_since_is_read_again(tmp_path, three_a_shard):
+    """Whatever its size is: a TIFF keeps it."""
+    (tmp_path / "raw").mkdir()
+    files = [tmp_path / "raw" / f"plant{i}.png" for i in range(8)]
+    for file in files:
+        file.touch()
+    parts = Counted(8, stop_at=7)
+    with pytest.raises(KeyboardInterrupt):
+        writer.write_records(parts.source(tmp_path / "raw"), tmp_path / "r", 0)
+    files[4].write_bytes(b"")
+    parts.stop_at, parts.read = None, []
+    writer.write_records(parts.source(tmp_path / "raw"), tmp_path / "r", 0)
+    assert parts.read == [4, 5, 7]
 
 
 def test_a_second_interruption_keeps_the_first_part(tmp_path, three_a_shard):

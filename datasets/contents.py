@@ -1,0 +1,60 @@
+"""Whether files hold what they held when records were made of them.
+
+Sizes tell most changes, but an uncompressed TIFF keeps its size whatever is painted in
+it, and so does a JSON in which one label took another's place. So the checksums of all
+files of one's own are stored with the records. They are compared only for files that
+were touched since, which costs nothing on other days.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+
+from datasets.manifest import checksum
+from datasets.source import Source
+
+__all__ = ["changed_contents", "recorded_contents", "touched_since"]
+
+# Clocks of file systems are coarse, and those of other computers differ a little.
+TOLERANCE_NS = 2_000_000_000
+
+
+def recorded_contents(source: Source) -> dict:
+    """Return what to store with the records; call it before anything is read."""
+    now = time.time_ns()
+    sums = [checksum(os.path.join(source.location, name)) for name, _ in source.files]
+    return {"checked_ns": now, "checksums": sums}
+
+
+def changed_contents(stored: dict, location: str) -> list[str]:
+    """Return the names of files that hold something else than they did.
+
+    Args:
+        stored: what a manifest has of its source. Without checksums, as those of
+            benchmarks and of earlier versions are, nothing is compared.
+        location: where the files, which have the same names and sizes, lie now.
+    """
+    if "checksums" not in stored:
+        return []
+    return [
+        name
+        for (name, _), old in zip(stored["files"], stored["checksums"], strict=True)
+        if touched_since(stored["checked_ns"] - TOLERANCE_NS, location, [name])
+        and checksum(os.path.join(location, name)) != old
+    ]
+
+
+def touched_since(time_ns: int, location: str, names: Iterable[str]) -> bool:
+    """Tell whether one of some files was written, replaced or put there since a time.
+
+    The time stamp of a file that is copied may be an old one; that of its entry on the
+    disk is not. What is not there is for others to tell.
+    """
+    for name in names:
+        try:
+            about = os.stat(os.path.join(location, name))
+        except FileNotFoundError:
+            continue
+        if max(about.st_mtime_ns, about.st_ctime_ns) > time_ns:
+            return True
+    return False
