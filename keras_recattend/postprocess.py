@@ -42,6 +42,17 @@ class Window(typing.NamedTuple):
         """The window that is the whole image of this shape."""
         return cls(0.0, 0.0, float(shape[0]), float(shape[1]), tuple(input_size))
 
+    def on_whole_pixels(self):
+        """The least window on whole pixels that has all of this one."""
+        top, left = np.floor([self.top, self.left])
+        low = np.ceil([self.top + self.height, self.left + self.width])
+        return self._replace(
+            top=float(top),
+            left=float(left),
+            height=float(low[0] - top),
+            width=float(low[1] - left),
+        )
+
     def to_image(self, boxes):
         """Map boxes [T, 4] (y0, x0, y1, x1) from input pixels to image pixels."""
         scale = np.array([self.height, self.width]) / self.input_size

@@ -24,6 +24,10 @@ __all__ = ["Look", "Predictor", "network_input"]
 ZOOM_MARGIN = 0.12
 # A second pass that enlarges less than this would show nothing new.
 LEAST_ZOOM = 1.08
+# Where a pixel of the input stands for so many of the image along a side, cubic
+# interpolation would leave most of them out: what is seen is noise that no training
+# image has. Such a window lies on whole pixels and is resized as whole images are.
+SMOOTHED = 1.5
 
 
 class Look(typing.NamedTuple):
@@ -243,10 +247,12 @@ def network_input(image, window):
         image: uint8 [H, W, 3]. window: a `Window`.
     """
     height, width = window.input_size
-    whole = (window.top, window.left, window.height, window.width)
-    if whole == (0.0, 0.0, *map(float, image.shape[:2])):
+    if window == Window.whole(image.shape, window.input_size) or _is_coarse(window):
         # The same resize as in training.
-        resized = tf.image.resize(image, (height, width), "bicubic", antialias=True)
+        top, left = round(window.top), round(window.left)
+        bottom, right = top + round(window.height), left + round(window.width)
+        crop = image[top:bottom, left:right]
+        resized = tf.image.resize(crop, (height, width), "bicubic", antialias=True)
         return np.clip(resized.numpy() / 255.0, 0.0, 1.0)
     scale_y, scale_x = window.height / height, window.width / width
     # Pixel centres: x_image = (x + 1/2) scale + left - 1/2.
@@ -284,4 +290,11 @@ def _window_around(labels, size, most_zoom):
     middle = (rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2
     top = np.clip(middle[0] - crop_height / 2, 0, height - crop_height)
     left = np.clip(middle[1] - crop_width / 2, 0, width - crop_width)
-    return Window(float(top), float(left), crop_height, crop_width, tuple(size))
+    window = Window(float(top), float(left), crop_height, crop_width, tuple(size))
+    return window.on_whole_pixels() if _is_coarse(window) else window
+
+
+def _is_coarse(window):
+    """Whether many pixels of the image go into one of the input; see `SMOOTHED`."""
+    height, width = window.input_size
+    return max(window.height / height, window.width / width) > SMOOTHED

@@ -179,7 +179,7 @@ class _Look:
         """Look again at what was found, enlarged, where that shows more."""
         windows, closer = tf.map_fn(
             lambda i: window_around(
-                _label_map(arrays["labels"], i), self.settings.zoom
+                _label_map(arrays["labels"], i), self.size, self.settings.zoom
             ),
             batch,
             fn_output_signature=(tf.float64, tf.bool),

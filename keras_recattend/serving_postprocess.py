@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_recattend.layers.gaussian import LEAST_DEVIATION
 from keras_recattend.prediction import LEAST_ZOOM, ZOOM_MARGIN
-from keras_recattend.serving_resampling import dilated, upsampled
+from keras_recattend.serving_resampling import dilated, is_coarse, upsampled
 
 __all__ = [
     "Objects",
@@ -114,11 +114,12 @@ def within_foreground(objects, foreground, settings):
     return _collect(labels, objects.scores, least, settings.min_area)
 
 
-def window_around(labels, most_zoom):
+def window_around(labels, size, most_zoom):
     """The window round everything found, as in `prediction`.
 
     Args:
-        labels: int32 [H, W]. most_zoom: see `Inference.zoom`.
+        labels: int32 [H, W]. size: (H, W) of the network's input.
+        most_zoom: see `Inference.zoom`.
 
     Returns:
         (window float64 [4], bool: whether it would enlarge; never without objects).
@@ -135,7 +136,11 @@ def window_around(labels, most_zoom):
     zoom = tf.minimum(1.0 / ((1.0 + 2 * ZOOM_MARGIN) * extent), most_zoom)
     crop = extents / zoom
     corner = tf.clip_by_value((low + high) / 2 - crop / 2, 0.0, extents - crop)
-    return tf.concat([corner, crop], axis=0), zoom >= LEAST_ZOOM
+    window = tf.concat([corner, crop], axis=0)
+    first = tf.floor(corner)
+    whole = tf.concat([first, tf.math.ceil(corner + crop) - first], axis=0)
+    window = tf.where(is_coarse(window, size), whole, window)
+    return window, zoom >= LEAST_ZOOM
 
 
 def _one_label_a_pixel(mask_of, scores, least_value, settings):

@@ -9,8 +9,9 @@ import math
 import tensorflow as tf
 
 from keras_recattend.postprocess import BILATERAL
+from keras_recattend.prediction import SMOOTHED
 
-__all__ = ["dilated", "resized", "resized_window", "upsampled"]
+__all__ = ["dilated", "is_coarse", "resized", "resized_window", "upsampled"]
 
 # The free parameter of OpenCV's cubic kernel.
 CUBIC = -0.75
@@ -30,12 +31,7 @@ def resized(image, size):
 
 
 def resized_window(image, window, size):
-    """Return a window of an image at the network's size, by cubic interpolation.
-
-    OpenCV 5's `warpAffine`, with its roundings: positions and weights are float32,
-    products are added without rounding in between, the image's border is repeated,
-    and the result is in whole grey levels. It differs by one level in one of a million
-    values. OpenCV 4 rounds positions to 1/32 pixel: its grey levels differ more.
+    """Return a window of an image at the network's size, as `prediction` does.
 
     Args:
         image: uint8 [H, W, 3].
@@ -44,6 +40,29 @@ def resized_window(image, window, size):
 
     Returns:
         float32 [height, width, 3] in [0, 1].
+    """
+
+    def reduced():
+        top, left, height, width = tf.unstack(tf.cast(tf.round(window), tf.int32))
+        return resized(image[top : top + height, left : left + width], size)
+
+    return tf.cond(
+        is_coarse(window, size), reduced, lambda: _interpolated(image, window, size)
+    )
+
+
+def is_coarse(window, size):
+    """Whether `prediction` reduces a window without leaving pixels out; bool []."""
+    return tf.reduce_max(window[2:] / tf.constant(size, tf.float64)) > SMOOTHED
+
+
+def _interpolated(image, window, size):
+    """A window of an image at the network's size, by cubic interpolation.
+
+    OpenCV 5's `warpAffine`, with its roundings: positions and weights are float32,
+    products are added without rounding in between, the image's border is repeated,
+    and the result is in whole grey levels. It differs by one level in one of a million
+    values. OpenCV 4 rounds positions to 1/32 pixel: its grey levels differ more.
     """
     rows, columns = (
         _cubic_taps(window[axis], window[axis + 2], size[axis], tf.shape(image)[axis])

@@ -181,6 +181,18 @@ def test_the_closer_look_enlarges_by_the_zoom_at_most():
     assert second == pytest.approx(4 * first, rel=0.3)
 
 
+def test_the_closer_look_at_a_large_picture_sees_no_noise_of_single_pixels():
+    """32 pixels go into one of the input: the mean of them, not one of them."""
+    image = rectangle((480, 640), 230, 310, 300, 380)
+    noise = np.random.default_rng(0).normal(0, 40, image.shape)
+    noisy = np.clip(0.8 * image + 100 * (image == 0) + noise, 0, 255).astype(np.uint8)
+    model = Seer(zoom=2.0)
+    Predictor(model)([noisy])
+    inside = model.passes[1][0][model.passes[1][0].mean(axis=-1) > 0.7]
+    assert len(inside) > 50
+    assert inside.std() < 0.05 < 0.12 < (noisy[231:300, 311:380] / 255).std()
+
+
 def test_another_inference_than_the_models_own():
     model = Seer(zoom=2.0)
     image = rectangle((480, 640), 230, 310, 249, 329)

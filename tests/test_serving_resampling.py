@@ -32,8 +32,8 @@ def test_the_whole_image_bit_for_bit(random, shape):
 @pytest.mark.parametrize(
     ("shape", "window"),
     [
-        ((530, 500), (50.3, 40.7, 300.1, 283.1)),
-        ((200, 300), (0.0, 0.0, 150.0, 225.0)),
+        ((530, 500), (50.3, 40.7, 150.1, 131.1)),
+        ((200, 300), (0.0, 0.0, 150.0, 125.0)),
         ((37, 91), (6.8, 16.7, 30.2, 74.3)),
     ],
 )
@@ -46,6 +46,22 @@ def test_a_window_to_one_grey_level_in_a_hundred_thousand(random, shape, window)
     assert difference.max() <= 1
     # A processor without fused multiply-add rounds otherwise.
     assert (difference > 0).mean() < 1e-4
+
+
+@pytest.mark.parametrize("window", [(50, 40, 300, 283), (0, 7, 60, 493)])
+def test_a_large_window_is_reduced_bit_for_bit_as_a_whole_image_is(random, window):
+    image = random.integers(0, 256, (530, 500, 3), dtype=np.uint8)
+    top, left, height, width = window
+    crop = image[top : top + height, left : left + width]
+    expected = prediction.network_input(
+        crop, postprocess.Window.whole(crop.shape, (112, 96))
+    )
+    window = tuple(map(float, window))
+    truth = prediction.network_input(image, postprocess.Window(*window, (112, 96)))
+    np.testing.assert_array_equal(truth, expected)
+    function = tf.function(resized_window, autograph=False)
+    got = function(image, tf.constant(window, tf.float64), (112, 96))
+    np.testing.assert_array_equal(got, truth)
 
 
 @pytest.mark.parametrize("bilateral", [False, True])
