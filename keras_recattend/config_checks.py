@@ -17,7 +17,6 @@ VIEW_COUNTS = (1, 2, 4, 8)
 # The least and the most that a stage's numbers may be.
 _STAGE_BOUNDS = {
     "steps": (1, math.inf),
-    "share": (0, math.inf),
     "batch_size": (1, math.inf),
     "canvases": (0, math.inf),
     "true_canvases": (0, 1),
@@ -49,6 +48,11 @@ def check_config(config, stages):
     _one_of("normalization", config.normalization, ["batch", "batch_per_step", "group"])
     _one_of("initializer", config.initializer, ["he", "small"])
     _one_of("variance", network.variance, ["size", "predicted"])
+    if network.joint_layers < 1:
+        raise ConfigError(
+            "box_network.joint_layers counts the first joint convolution, so it must "
+            f"be 1 or more, got {network.joint_layers}."
+        )
     _one_of("filters", segmentation.filters, ["density", "normalized"])
     _one_of("output", segmentation.output, ["relu", "logits"])
     _check_recompute(config)
@@ -71,6 +75,28 @@ def check_config(config, stages):
     _check_inputs(config)
     _check_max_instances(config.max_instances)
     _check_sizes(config)
+    _check_output(segmentation)
+
+
+def _check_output(segmentation):
+    """What is above 0 is never background; and maps meet those of their size."""
+    if segmentation.filters == "normalized" and segmentation.output == "relu":
+        raise ConfigError(
+            "segmentation.filters='normalized' takes a patch's outputs as logits: with "
+            "output='relu' no cell could be background. Set output to 'logits'."
+        )
+    pools, factors = segmentation.pools, segmentation.transposed_factors
+    joined = min(len(pools), len(factors) - 1) if segmentation.skips else 0
+    for i in range(1, joined + 1):
+        read = math.prod(pools[: len(pools) - i])
+        given = math.prod(pools) // math.prod(factors[:i])
+        if read != given:
+            raise ConfigError(
+                "segmentation.skips=True joins what the convolutions give, last one "
+                f"first, to the transposed layers: layer {i + 1} reads a map of "
+                f"1/{given} of the patch's size and would be joined to one of "
+                f"1/{read}. Mirror pools={pools} in transposed_factors={factors}."
+            )
 
 
 def _check_recompute(config):
@@ -105,6 +131,7 @@ def _check_center_map(config):
 
 def _check_stage(config, name, stage):
     _one_of(f"stages.{name}.optimizer", stage.optimizer, ["adam", "adamw", "momentum"])
+    _one_of(f"stages.{name}.schedule", stage.schedule, ["cosine", "staircase"])
     if name == "preprocess" and config.preprocessor is None:
         raise ConfigError(
             "stages.preprocess trains the pre-processing network, but preprocessor is "
@@ -119,7 +146,38 @@ def _check_stage(config, name, stage):
             raise ConfigError(
                 f"stages.{name}.{field_name} must be {wanted}, got {value}."
             )
+    for field_name in ("neighbours", "revisions"):
+        _check_needs_patches(config, f"stages.{name}.{field_name}", stage, field_name)
+    if stage.share <= 0:
+        raise ConfigError(
+            f"stages.{name}.share must be above 0, got {stage.share}. Leave a stage "
+            "out that is to take no time."
+        )
+    if stage.clip_norm and stage.clip_value:
+        raise ConfigError(
+            f"stages.{name} clips gradients by clip_norm={stage.clip_norm} or by "
+            f"clip_value={stage.clip_value}, not by both. Set one of them to 0."
+        )
     unrolled = name == "joint" or (name == "box" and not stage.canvases)
+    if name == "box" and unrolled and config.box_network.heat_map:
+        raise ConfigError(
+            "stages.box.canvases=0 unrolls the steps, and nothing there trains the "
+            "heat map and its cells' boxes (box_network.heat_map=True). Set canvases "
+            "to 1 or more, or heat_map to False."
+        )
+    single = not unrolled and name != "preprocess"
+    if single and config.normalization == "batch_per_step":
+        raise ConfigError(
+            f"stages.{name} trains steps by themselves, and so the first step's "
+            "normalisation alone: normalization='batch_per_step' needs the stages "
+            "joint and box with canvases=0 alone."
+        )
+    of_patches = name in ("segmentation", "own_canvases")
+    if of_patches and config.segmentation.output == "relu":
+        raise ConfigError(
+            f"stages.{name} trains what a patch's cells are by their logits, which "
+            "segmentation.output='relu' never lets fall below 0. Set it to 'logits'."
+        )
     if unrolled and config.normalization == "batch" and not stage.freeze_normalization:
         raise ConfigError(
             f"stages.{name} unrolls the steps with batch normalisation shared over "
@@ -133,8 +191,6 @@ def _check_stage(config, name, stage):
             "which box_network.center_map alone can tell from found ones. Set spill to "
             "0, or center_map to True."
         )
-    for field_name in ("neighbours", "revisions"):
-        _check_needs_patches(config, f"stages.{name}.{field_name}", stage, field_name)
     if name == "own_canvases" and not stage.canvases:
         raise ConfigError(
             "stages.own_canvases needs canvases of 1 or more an image, got 0."

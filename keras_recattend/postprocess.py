@@ -144,6 +144,7 @@ def label_map_of_masks(
     min_area=0,
     bilateral=False,
     least_kept=LEAST_KEPT,
+    weighted=True,
 ):
     """The authors' way: weigh masks by score, scale them up, one label a pixel.
 
@@ -156,6 +157,8 @@ def label_map_of_masks(
         bilateral: smooth with the authors' bilateral filter.
         least_kept: an object that keeps a smaller share of its own mask was found
             twice and is dropped (0: none is, as with the authors).
+        weighted: False takes the masks as they are, where the score has decided
+            already which there are.
 
     Returns:
         A `Found`.
@@ -164,7 +167,8 @@ def label_map_of_masks(
     labels = np.zeros(shape, np.uint16)
     own_area = np.zeros(len(scores))
     for t in np.flatnonzero(np.asarray(scores) > 0):
-        mask = upsampled(masks[t] * scores[t], shape, bilateral)
+        weight = scores[t] if weighted else 1.0
+        mask = upsampled(masks[t] * weight, shape, bilateral)
         own_area[t] = (mask > threshold).sum()
         take = mask > best
         labels[take] = t + 1

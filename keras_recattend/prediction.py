@@ -217,6 +217,7 @@ class Predictor:
                 settings.min_area,
                 settings.bilateral,
                 settings.least_kept,
+                weighted=not settings.stop,
             )
         return label_map_of_patches(
             outputs["patches"],

@@ -89,7 +89,8 @@ def objects_of_masks(masks, scores, shape, settings):
     """
 
     def mask_of(t):
-        return upsampled(masks[t] * scores[t], shape, settings.bilateral)
+        weight = 1.0 if settings.stop else scores[t]
+        return upsampled(masks[t] * weight, shape, settings.bilateral)
 
     blank = tf.fill(shape, settings.mask_threshold)
     return _one_label_a_pixel(mask_of, scores, blank, settings)

@@ -11,6 +11,7 @@ from keras_recattend.config import Augmentation, Config, Inference, Stage
 @pytest.mark.parametrize("name", CONFIGS)
 def test_round_trip(name):
     config = CONFIGS[name](
+        normalization="batch",
         augmentation=Augmentation(rotation=20.0, scale=(0.8, 1.2)),
         stages={
             "box": Stage(steps=10, jitter=(0.1, 0.3)),

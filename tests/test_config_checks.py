@@ -25,6 +25,7 @@ from keras_recattend.config import ConfigError, Stage
         ({"initializer": "glorot"}, "initializer must be one of"),
         ({"extra_channels": 3}, "extra_channels must be one of"),
         ({"box_network": {"variance": "big"}}, "variance must be one of"),
+        ({"box_network": {"joint_layers": 0}}, "joint_layers .* must be 1 or more"),
         ({"segmentation": {"filters": "box"}}, "filters must be one of"),
         ({"segmentation": {"output": "tanh"}}, "output must be one of"),
         ({"box_network": {"box_stage_pools": (2,)}}, "box_stage_pools=.* as many"),
@@ -49,10 +50,45 @@ def test_unrolled_stages_refuse_shared_statistics_that_move(name):
     # Matched IoU fell from 0.32 in training to 0.02 in inference with them.
     stage = Stage(steps=5, canvases=0)
     with pytest.raises(ConfigError, match="freeze_normalization"):
-        heat_config(normalization="batch", stages={name: stage})
+        paper_config(normalization="batch", stages={name: stage})
     frozen = dataclasses.replace(stage, freeze_normalization=True)
-    heat_config(normalization="batch", stages={name: frozen})
-    heat_config(normalization="group", stages={name: stage})
+    paper_config(normalization="batch", stages={name: frozen})
+    paper_config(normalization="group", stages={name: stage})
+
+
+def test_steps_by_themselves_cannot_train_the_normalisation_of_each_step():
+    unrolled = {"box": Stage(5, canvases=0), "joint": Stage(5)}
+    config = paper_config(stages=unrolled)
+    assert config.normalization == "batch_per_step"
+    for name in ("box", "segmentation"):
+        stages = {name: Stage(5, canvases=2)}
+        with pytest.raises(ConfigError, match=rf"stages\.{name} trains steps by them"):
+            paper_config(stages=stages).replace(segmentation={"output": "logits"})
+
+
+def test_unrolled_steps_do_not_train_a_heat_map():
+    stages = {"box": Stage(5, canvases=0, freeze_normalization=True)}
+    with pytest.raises(ConfigError, match=r"canvases=0 .*heat_map=True.*Set canvases"):
+        heat_config(stages=stages)
+
+
+def test_a_relu_is_never_background():
+    with pytest.raises(ConfigError, match=r"output='relu' no cell could be background"):
+        heat_config().replace(segmentation={"output": "relu"})
+    base = paper_config(normalization="batch")
+    stages = {"segmentation": Stage(5)}
+    with pytest.raises(ConfigError, match=r"stages\.segmentation .*output='relu'"):
+        base.replace(stages=stages)
+    assert base.replace(segmentation={"output": "logits"}, stages=stages)
+
+
+def test_maps_of_the_patch_join_those_of_their_size():
+    """Of pools (2, 2) the map before the last is half the patch's size."""
+    cells = {"transposed_factors": (4, 1, 1)}
+    with pytest.raises(ConfigError, match=r"layer 2 reads .* 1/1 .* joined to .* 1/2"):
+        paper_config(segmentation=cells)
+    assert paper_config(segmentation=cells | {"skips": False})
+    assert paper_config(segmentation={"transposed_factors": (2, 2, 1)})
 
 
 @pytest.mark.parametrize("option", ["steps", "batch_size", "steps_per_epoch"])
@@ -142,10 +178,14 @@ def test_nothing_is_spilled_without_a_center_map():
         ({"blank_canvases": 1.1}, "blank_canvases must be from 0 to 1, got 1.1"),
         ({"sampling_period": 0}, "sampling_period must be 1 or more, got 0"),
         ({"weight_decay": float("nan")}, "weight_decay must be 0 or more, got nan"),
+        ({"share": 0.0}, "share must be above 0, got 0.0"),
+        ({"clip_norm": 2.0, "clip_value": 1.0}, ""),
+        ({"schedule": "cosin"}, "schedule must be one of"),
     ],
 )
 def test_numbers_of_a_stage_outside_their_bounds_are_refused(setting, message):
-    with pytest.raises(ConfigError, match=rf"stages\.segmentation\.{message}"):
+    message = rf"\.{message}" if message else " clips .* Set one of them to 0"
+    with pytest.raises(ConfigError, match=f"stages.segmentation{message}"):
         heat_config(stages={"segmentation": Stage(steps=5, **setting)})
 
 

@@ -228,6 +228,7 @@ def test_a_low_score_hides_a_mask():
     masks = np.ones((1, 10, 10), np.float32)
     assert label_map_of_masks(masks, [0.25], (10, 10), 0.3).count == 0
     assert label_map_of_masks(masks, [0.35], (10, 10), 0.3).count == 1
+    assert label_map_of_masks(masks, [0.25], (10, 10), 0.3, weighted=False).count == 1
 
 
 def test_small_objects_of_masks_are_dropped():

@@ -106,6 +106,23 @@ def test_what_is_left_of_an_object_found_twice(with_masks):
         assert found.labels[9].any() == (count == 2)
 
 
+class HardlySure(SeesTwice):
+    """Finds the bright pixels with a score of 0.6."""
+
+    def infer(self, image, inference, with_masks):
+        found = super().infer(image, inference, with_masks)
+        return found | {"scores": 0.6 * tf.constant([[1.0, 0.0, 0.0]])}
+
+
+def test_masks_are_weighed_by_the_score_where_it_does_not_end_the_steps():
+    image = rectangle(SIZE, 10, 10, 29, 40) // 2 + 20
+    for stop, count in ((True, 1), (False, 0)):
+        (found,) = Predictor(HardlySure(with_masks=True, stop=stop))([image])
+        assert found.count == count
+        if stop:
+            np.testing.assert_allclose(found.scores, [0.6])
+
+
 def test_no_images():
     assert Predictor(Seer())([]) == []
 

@@ -160,7 +160,7 @@ def test_no_weights_yet(folder, model):
         {"box_network": {"joint_layers": 1}},
         {"box_network": {"glimpses": 2, "lstm_units": 9}},
         {"normalization": "group"},
-        {"normalization": "batch_per_step"},
+        {"normalization": "batch_per_step", "stages": {}},
     ],
     ids=["wider", "deeper", "shallower", "another head", "group", "per step"],
 )

@@ -236,8 +236,9 @@ class HeatMapHead(Float32Layer):
             heat += SHUT * blocked
         cells = self._decode(dense)
         # The heat map and its boxes are trained by their own dense targets. Reading
-        # them passes no gradient: that of a sharp softmax over distant cells is large
-        # and noisy, and drowned the dense targets' (docs/experiments.md).
+        # them to choose a place passes no gradient: that of a sharp softmax over
+        # distant cells is large and noisy, and drowned the dense targets'
+        # (docs/experiments.md). What is left to find passes the score's.
         features = tf.stop_gradient(self._readable(feature_map, heat, cells))
         prior = self.heat_factor * tf.stop_gradient(heat)
         glimpses = self.glimpse_network(features, prior=prior)

@@ -226,6 +226,8 @@ class LateCanvasController(keras.layers.Layer):
         x = tf.nn.relu(x)
         if self.joint_context_depths:
             x += self.joint_context(x, step=step, training=training)
+        if not self.joint.depths:
+            return x
         return self.joint(x, step=step, training=training, every=False)[-1]
 
     def get_config(self):

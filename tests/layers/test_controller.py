@@ -29,9 +29,10 @@ def late_controller(
     extra_channels=0,
     joint_context=(),
     center_map=False,
+    joint_layers=3,
 ):
     keras.utils.set_random_seed(1)
-    sizes = (space_to_depth, context, 5, 3, 3, joint_context)
+    sizes = (space_to_depth, context, 5, 3, joint_layers, joint_context)
     controller = LateCanvasController(
         (4, 6), (2, 1), *sizes, "batch", 1, "he", center_map
     )
@@ -70,17 +71,24 @@ def straightforward(controller, image, canvas, context):
     joint = tf.nn.relu(joint)
     if controller.joint_context_depths:
         joint += controller.joint_context(joint)
-    return controller.joint(joint)[-1]
+    return controller.joint(joint)[-1] if controller.joint_layers > 1 else joint
 
 
 @pytest.mark.parametrize(
-    ("context", "space_to_depth", "joint_context"),
-    [((), 1, ()), (((5,),), 2, ()), (((5, 5),), 2, ((4,),)), (((5,), (4, 7)), 1, ())],
+    ("context", "space_to_depth", "joint_context", "joint_layers"),
+    [
+        ((), 1, (), 3),
+        (((5,),), 2, (), 1),
+        (((5, 5),), 2, ((4,),), 3),
+        (((5,), (4, 7)), 1, (), 3),
+    ],
 )
 def test_late_canvas_equals_one_pass_over_both(
-    random, context, space_to_depth, joint_context
+    random, context, space_to_depth, joint_context, joint_layers
 ):
-    controller = late_controller(context, space_to_depth, joint_context=joint_context)
+    controller = late_controller(
+        context, space_to_depth, joint_context=joint_context, joint_layers=joint_layers
+    )
     image = random.uniform(size=(2, *SIZE, 3)).astype(np.float32)
     canvas = random.uniform(size=(2, *SIZE)).astype(np.float32)
     u = controller(controller.prepare(tf.constant(image)), tf.constant(canvas))

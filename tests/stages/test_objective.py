@@ -31,9 +31,14 @@ def test_every_stage_has_its_objective():
 
 
 def test_no_canvases_is_the_full_unroll():
-    unrolled_config = tiny.config(
-        {"canvases": 0, "freeze_normalization": True}, stages=["box"]
+    # Where there is no heat map to train.
+    without = tiny.config(stages=["box"]).replace(
+        box_network={"heat_map": False}, inference={"inhibition": False}
     )
+    stage = dataclasses.replace(
+        without.stages["box"], canvases=0, freeze_normalization=True
+    )
+    unrolled_config = without.replace(stages={"box": stage})
     unrolled = stages.objective("box", unrolled_config)
     assert isinstance(unrolled, stages.UnrolledBoxStage)
     assert isinstance(stages.objective("box", tiny.config()), BoxStage)
