@@ -76,6 +76,12 @@ def parse(arguments=None):
         help="drop objects with fewer pixels; default: the preset's",
     )
     model.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="images of a batch in every stage, for GPUs; default: the preset's",
+    )
+    model.add_argument(
         "--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run"
     )
     model.add_argument("--stage", choices=[*STAGES, "all"], default="all")
@@ -298,10 +304,13 @@ def _changes(options, stages):
     changes = {name: value for name, value in given.items() if value is not None}
     if options.shares:
         changes["stages"] = stages = divided(stages, options.shares)
-    if options.learning_rate_factor != 1.0:
+    factor, batch_size = options.learning_rate_factor, options.batch_size
+    if factor != 1.0 or batch_size is not None:
         changes["stages"] = {
             name: dataclasses.replace(
-                stage, learning_rate=options.learning_rate_factor * stage.learning_rate
+                stage,
+                learning_rate=factor * stage.learning_rate,
+                batch_size=stage.batch_size if batch_size is None else batch_size,
             )
             for name, stage in stages.items()
         }

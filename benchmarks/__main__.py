@@ -1,7 +1,7 @@
 """Measure training, inference and pipeline.
 
     python -m benchmarks                        everything; give it the machine alone
-    python -m benchmarks --quick                the three ratios, in a minute
+    python -m benchmarks --quick                the three ratios, in one to two minutes
     python -m benchmarks --json FILE            save it, for `benchmarks.report`
 
 Needs Linux. Every variant runs in a process of its own; those of a group take turns.

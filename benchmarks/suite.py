@@ -43,7 +43,7 @@ def groups():
 
 
 def quick_groups():
-    """Return what the three ratios need; under two minutes.
+    """Return what the three ratios need; one to two minutes.
 
     Image and T keep their size: of small ones, most time and memory would go into what
     every step has.

@@ -258,7 +258,8 @@ _UPRIGHT = Augmentation(
 def _upright(name, **settings):
     """`cvppp`'s recipe with a small pre-processing network in front, smaller nets.
 
-    Without its moved outlines, its blank canvases and its revisions.
+    Without its second look, its weight on neighbours, its moved outlines, its blank
+    canvases and its revisions; with patches of 48 x 48 cells.
     """
     network = BoxNetwork(
         late_canvas=True,

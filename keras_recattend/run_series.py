@@ -24,7 +24,7 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 # Options of `add_options` that every run takes over as they are.
 COMMON = ("dataset", "data_dir", "records_dir", "category", "subset", "annotations")
 COMMON += ("images", "skip_unlabelled", "preset", "max_instances", "min_area")
-COMMON += ("minutes", "max_steps", "seed", "precision")
+COMMON += ("batch_size", "minutes", "max_steps", "seed", "precision")
 _FOLDERS = ("data_dir", "records_dir", "annotations", "images")
 
 
@@ -49,6 +49,7 @@ def add_options(parser, each, dataset=None):
     add("--preset", help="default: the data set's own")
     add("--max-instances", type=int, metavar="N", help="default: the preset's")
     add("--min-area", type=int, metavar="N", help="default: the preset's")
+    add("--batch-size", type=int, metavar="N", help="default: the preset's")
     add("--precision", help="default: train.py's, float32")
     add("--minutes", type=float, metavar="M", help=f"budget of each {each}")
     add("--max-steps", type=int, metavar="N", help="end every stage after so many")
@@ -70,6 +71,8 @@ def budget(options):
         told.append(f"{options.minutes:g} minutes each")
     if options.max_steps:
         told.append(f"stages of {options.max_steps} steps at most")
+    if options.batch_size:
+        told.append(f"batches of {options.batch_size}")
     if options.precision:
         told.append(options.precision)
     return ", ".join([*told, f"seed {options.seed}"])

@@ -94,7 +94,8 @@ class Workers:
                 raise UserError(
                     f"Stage {name} has batches of {size} images, which "
                     f"{self.replicas} devices cannot divide evenly. Use a number of "
-                    f"devices that divides {size}."
+                    f"devices that divides {size}, or --batch-size with a multiple of "
+                    f"{self.replicas}."
                 )
 
     def distributed(self, make):

@@ -133,6 +133,7 @@ def test_a_mistake_is_one_message_and_code_2(tmp_path, arguments, words):
         (["--resume"], ["--resume", "--run-dir"]),
         (["--resume", "--run-dir", "none"], ["none", "not a run folder"]),
         (["--minutes", "0"], ["--minutes"]),
+        (["--batch-size", "0"], ["batch_size must be 1 or more", "0"]),
         (["--max-steps", "-3"], ["--max-steps"]),
         (["--learning-rate-factor", "0"], ["--learning-rate-factor", "above 0"]),
         (["--shares", "box=1"], ["--shares", "--minutes"]),
@@ -336,6 +337,7 @@ def test_a_run_has_the_stages_that_share_its_minutes(plants, tmp_path, monkeypat
     options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
     options += ["--records-dir", tmp_path / "records", "--preset", "tiny"]
     options += ["--minutes", 60, "--max-steps", 1, "--shares", "segmentation=2,box=3"]
+    options += ["--batch-size", 3]
     with eagerly():
         assert call("train", *options) == 0
     stages = RunFolder(folder).read()[0].stages
@@ -343,6 +345,7 @@ def test_a_run_has_the_stages_that_share_its_minutes(plants, tmp_path, monkeypat
         "box": 3.0,
         "segmentation": 2.0,
     }
+    assert {stage.batch_size for stage in stages.values()} == {3}
     rows = (folder / "history.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows[1:]] == ["box", "segmentation"]
     assert (folder / "metrics.json").is_file()

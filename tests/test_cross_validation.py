@@ -54,7 +54,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
     commands, _ = trained
     options = ("--seed", 7, "--data-dir", "data", "--minutes", 2, "--init", "leaves")
     options += ("--precision", "mixed_bfloat16", "--learning-rate-factor", "0.50")
-    options += ("--shares", "box=2,joint=1")
+    options += ("--shares", "box=2,joint=1", "--batch-size", 4)
     code, _ = call(*USUAL, *options)
     assert code == 0
     assert len(commands) == 3
@@ -67,7 +67,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
         asked = {"--dataset": "cvppp", "--data-dir": "data", "--preset": "tiny"}
         asked |= {"--minutes": "2.0", "--seed": "7", "--init": "leaves"}
         asked |= {"--precision": "mixed_bfloat16", "--learning-rate-factor": "0.5"}
-        asked |= {"--shares": "box=2,joint=1"}
+        asked |= {"--shares": "box=2,joint=1", "--batch-size": "4"}
         for option, value in asked.items():
             assert after(command, option) == value
     assert metrics()["missing_folds"] == []
@@ -78,7 +78,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
     text = pathlib.Path("out/cross-validation.md").read_text()
     assert text.startswith(
         "3-fold cross-validation of the preset `tiny` on cvppp, from `leaves`: "
-        "2 minutes each, mixed_bfloat16, seed 7, divided box=2,joint=1, "
+        "2 minutes each, batches of 4, mixed_bfloat16, seed 7, divided "
         "learning rates times 0.5."
     )
     assert "| **all images** | 6 | 87.0 (" in text
