@@ -79,7 +79,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
     assert text.startswith(
         "3-fold cross-validation of the preset `tiny` on cvppp, from `leaves`: "
         "2 minutes each, batches of 4, mixed_bfloat16, seed 7, divided "
-        "learning rates times 0.5."
+        "box=2,joint=1, learning rates times 0.5."
     )
     assert "| **all images** | 6 | 87.0 (" in text
 
