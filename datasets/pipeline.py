@@ -188,7 +188,6 @@ def validation_batches(
     image_size: tuple[int, int],
     max_instances: int,
     batch_size: int,
-    drop_remainder: bool = False,
     cache: bool | None = None,
     with_places: bool = False,
 ) -> tf.data.Dataset:
@@ -197,7 +196,6 @@ def validation_batches(
     Args:
         manifest, ids, image_size, max_instances, batch_size, cache: as for
             `training_stream`.
-        drop_remainder: leave out a last batch that is not full.
         with_places: also give "index", see `training_stream`; nothing is moved.
 
     Returns:
@@ -218,7 +216,7 @@ def validation_batches(
     dataset = samples.map(tf.data.Dataset.zip(numbers, numbers), convert)
     if with_places:
         dataset = _joined(dataset, numbers.map(lambda number: {"index": number}))
-    return dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(AHEAD)
+    return dataset.batch(batch_size).prefetch(AHEAD)
 
 
 def _entry(layer, max_instances):

@@ -119,7 +119,7 @@ def encode_example(example: Example) -> bytes:
 
 
 def decode_example(serialized: bytes) -> Example:
-    """Read what `encode_example` wrote.
+    """Read what `serialize` or `encode_example` wrote.
 
     Raises:
         DataError: the bytes are no such record.

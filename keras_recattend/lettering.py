@@ -18,7 +18,7 @@ def text_size(rows):
     return float(np.clip(rows / 32, 10, 40))
 
 
-def write_text(picture, text, place, size, *, anchor="left", halo=False, ink=INK):
+def write_text(picture, text, place, size, *, anchor="left", halo=False):
     """Write text with digits `size` pixels high, in place; (x, y) is on its baseline.
 
     Args:
@@ -26,7 +26,6 @@ def write_text(picture, text, place, size, *, anchor="left", halo=False, ink=INK
         place: (x, y) in pixels. anchor: what it is of the text, "left", "centre" or
             "right".
         halo: white with a dark surround, for photographs.
-        ink: RGB colour, without a halo.
 
     Drawn through a mask: OpenCV 4 and 5 have different fonts behind the same constants,
     and only a mask's own extent and dilation centre and surround both alike.
@@ -43,7 +42,7 @@ def write_text(picture, text, place, size, *, anchor="left", halo=False, ink=INK
     if x < 0 or y < 0:
         return  # the picture is smaller than the text
     target = picture[y : y + height, x : x + width]
-    layers = [(mask, (255, 255, 255) if halo else ink)]
+    layers = [(mask, (255, 255, 255) if halo else INK)]
     if halo:
         kernel = cv2.getStructuringElement(
             cv2.MORPH_ELLIPSE, (2 * edge + 1, 2 * edge + 1)

@@ -50,13 +50,6 @@ class Truth(typing.NamedTuple):
         padded = boxes.pad_boxes(low, high, *padding, area > 0, shift)
         return cls(label_masks(labels, slots), tf.cast(area > 0, tf.float32), *padded)
 
-    @classmethod
-    def of_batch(cls, batch, slots, padding, shift=0.0):
-        """Make it from a training batch: "masks" where given, else "labels"."""
-        if "masks" in batch:
-            return cls.of_masks(batch["masks"], padding, shift)
-        return cls.of_labels(batch["labels"], slots, padding, shift)
-
 
 def label_masks(labels, slots):
     """Return masks float32 [B, T, H, W] of label maps int32 [B, H, W], ids 1..T."""

@@ -63,7 +63,7 @@ def test_an_empty_folder_is_used(tmp_path):
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path):
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(RunError, match="run"):
+    with pytest.raises(RunError, match="exists already"):
         RunFolder(tmp_path / "run").create(tiny.config())
 
 

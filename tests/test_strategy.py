@@ -121,30 +121,29 @@ def test_an_infinite_gradient_of_one_device_leaves_the_step_out_on_all(tmp_path)
     assert np.linalg.norm(b - a) < 0.02 * np.linalg.norm(a - first)
 
 
-def cluster_of(index):
+def cluster_of(addresses, index):
     task = {"type": "worker", "index": index}
-    return {"TF_CONFIG": json.dumps({"cluster": {"worker": ADDRESSES}, "task": task})}
+    return {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-ADDRESSES = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+def free_addresses():
+    """Two, which are both held until both are known."""
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{probe.getsockname()[1]}" for probe in (one, other)]
 
 
 @pytest.mark.slow
 def test_two_machines_train_stop_and_go_on(tmp_path):
     """Ctrl-C on one of them stops both after the same step; the result is one's."""
-    run = tmp_path / "run"
-    pair = [start("worker", run, 3, **cluster_of(i)) for i in (0, 1)]
+    run, addresses = tmp_path / "run", free_addresses()
+    pair = [start("worker", run, 3, **cluster_of(addresses, i)) for i in (0, 1)]
     outputs = [finish(process, code=1) for process in pair]
     for output in outputs:
         assert "Stopped in stage 'segmentation' at step 3" in output
     assert RunFolder(run).load_about()["step"] == 3
-    pair = [start("worker", run, 0, **cluster_of(i)) for i in (0, 1)]
+    pair = [start("worker", run, 0, **cluster_of(addresses, i)) for i in (0, 1)]
     for process in pair:
         finish(process)
     assert_same(tmp_path / "worker0.npz", tmp_path / "worker1.npz")

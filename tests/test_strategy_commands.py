@@ -46,7 +46,7 @@ def start(folder, own, *arguments, before=(TINY,), **environment):
 @contextlib.contextmanager
 def machines(folder, own, *arguments, runs=("run", "run"), **environment):
     """Start two machines on loopback; those that the block leaves are killed."""
-    addresses = [f"127.0.0.1:{test_strategy.free_port()}" for _ in runs]
+    addresses = test_strategy.free_addresses()
     pair = []
     for index, run in enumerate(runs):
         task = {"type": "worker", "index": index}

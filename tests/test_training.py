@@ -5,6 +5,7 @@ import json
 import signal
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -403,6 +404,8 @@ def test_another_stage_goes_on_from_the_saved_model(recorded):
 def test_optimizer_of_a_stage(kind):
     stage = Stage(steps=1, optimizer=kind, learning_rate=0.1, clip_norm=3.0)
     optimizer = make_optimizer(stage)
+    kinds = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
+    assert type(optimizer) is kinds[kind]
     assert float(optimizer.learning_rate) == pytest.approx(0.1)
     assert optimizer.global_clipnorm == 3.0
     assert optimizer.clipvalue is None

@@ -52,15 +52,6 @@ def test_of_masks_equals_of_labels(labels):
         np.testing.assert_array_equal(a, b)
 
 
-def test_of_batch_takes_masks_where_given(labels):
-    masks = label_masks(tf.constant(labels), 3)
-    from_labels = Truth.of_batch({"labels": tf.constant(labels)}, 3, PADDING)
-    both = {"labels": tf.zeros_like(labels), "masks": masks}
-    from_masks = Truth.of_batch(both, 3, PADDING)
-    for a, b in zip(from_masks, from_labels, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_one_pixel_in_the_corner_is_an_object():
     masks = np.zeros((1, 2, 8, 8), np.float32)
     masks[0, 0, 0, 0] = 1.0

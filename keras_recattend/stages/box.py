@@ -63,7 +63,7 @@ class BoxStage(Objective):
             blobs = looking.cell_targets(model.box_head, center, size, exists)
         aim = looking.choose_target(box, center, size, uncovered)
         return looking.look_terms(
-            model, box, aim, model.scoring(box.state), center, size, uncovered, blobs
+            box, aim, model.scoring(box.state), center, size, uncovered, blobs
         )
 
 
@@ -77,7 +77,9 @@ class UnrolledBoxStage(Objective):
         return box_variables(model)
 
     def evaluate(self, model, batch, step, seed, training):
-        truth = Truth.of_batch(batch, self.config.timespan, self.stage.box_padding)
+        truth = Truth.of_labels(
+            batch["labels"], self.config.timespan, self.stage.box_padding
+        )
         norm = self.batch_statistics(training)
         prepared = model.prepare(batch["image"], batch.get("extra"), training=norm)
         prepared = prepared._replace(pools=self.config.box_network.box_stage_pools)

@@ -55,11 +55,13 @@ class JointStage(Objective):
         ratio += replicas.uniform(shape, seeds[0], -change, change)
         moved = replicas.uniform(tf.shape(truth.top_left), seeds[1], -shift, shift)
         timespan = self.config.timespan
-        return Truth.of_batch(batch, timespan, (ratio, least), moved)
+        return Truth.of_labels(batch["labels"], timespan, (ratio, least), moved)
 
     def evaluate(self, model, batch, step, seed, training):
         seeds = split_seed(seed, 3)
-        truth = Truth.of_batch(batch, self.config.timespan, self.stage.box_padding)
+        truth = Truth.of_labels(
+            batch["labels"], self.config.timespan, self.stage.box_padding
+        )
         thetas = self.thetas(step)
         batch_size = tf.shape(truth.exists)[0]
         switches = tuple(

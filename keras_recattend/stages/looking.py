@@ -79,9 +79,7 @@ def cell_targets(head, center, size, exists):
     return head.blobs(center, size) * exists[..., tf.newaxis]
 
 
-def look_terms(
-    model, box, target, score_logit, center, size, uncovered, blobs, scored=None
-):
+def look_terms(box, target, score_logit, center, size, uncovered, blobs, scored=None):
     """Return (terms, measures) of N = B K looks.
 
     Args:
@@ -112,7 +110,7 @@ def look_terms(
     if blobs is None:
         terms |= {"heat": tf.constant(0.0), "cells": tf.constant(0.0)}
     else:
-        terms |= _heat_terms(model.box_head, box, center, size, uncovered, blobs)
+        terms |= _heat_terms(box, center, size, uncovered, blobs)
     right = tf.equal(score_logit > 0, weight > 0)
     measures = {
         "box_iou": mean(target.iou),
@@ -130,7 +128,7 @@ def _numbers(center, size, true_center, true_size, unit):
     return tf.reduce_sum(smooth_l1(difference, BEND), axis=-1)
 
 
-def _heat_terms(head, box, center, size, uncovered, blobs):
+def _heat_terms(box, center, size, uncovered, blobs):
     """The heat map's loss and that of the boxes of cells that own an object."""
     shown = blobs[:, tf.newaxis] * uncovered[..., tf.newaxis]  # [B, K, T, P]
     owner = tf.argmax(shown, axis=2, output_type=tf.int32)  # [B, K, P]

@@ -77,10 +77,9 @@ class Objective:
                 them (or they are known already).
             step: optimiser steps made so far.
         """
-        if "labels" in batch:
-            # More objects than slots: the largest, of least id, are kept.
-            labels, slots = batch["labels"], self.config.max_instances
-            batch = batch | {"labels": tf.where(labels > slots, 0, labels)}
+        # More objects than slots: the largest, of least id, are kept.
+        labels, slots = batch["labels"], self.config.max_instances
+        batch = batch | {"labels": tf.where(labels > slots, 0, labels)}
         if self.reads_maps and model.preprocessor is not None and "extra" not in batch:
             # Once an image and step, however often the stage looks at it.
             batch = batch | {"extra": model.maps(batch["image"]).extra}

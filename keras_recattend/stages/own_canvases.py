@@ -101,7 +101,6 @@ class OwnCanvasesStage(Objective):
         )
         features = _first(patches.features, self.stage.canvases, tf.shape(exists)[0])
         terms, measures = looking.look_terms(
-            model,
             box,
             aim,
             model.scoring(box.state, features),

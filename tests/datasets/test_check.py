@@ -20,8 +20,9 @@ LABELS = blocks().repeat(2, 0).repeat(2, 1)
 
 
 @pytest.fixture
-def call(monkeypatch, caplog):
+def call(tmp_path, monkeypatch, caplog):
     """The command in this process: (exit status, what it told)."""
+    monkeypatch.chdir(tmp_path)
 
     def function(*arguments):
         caplog.clear()

@@ -195,7 +195,8 @@ def test_as_the_data_set_coco(tmp_path, monkeypatch):
     assert manifest.dataset == "own_coco"
     assert manifest.class_names == ("leaf",)
     assert manifest.max_objects == 1
-    assert prepare("coco", annotations=str(tmp_path / "export.json"), **options)
+    again = prepare("coco", annotations=str(tmp_path / "export.json"), **options)
+    assert again == manifest
     with pytest.raises(DataError, match="'plant'"):
         prepare("coco", annotations="export.json", category="plant")
     text = (tmp_path / "export.json").read_text()

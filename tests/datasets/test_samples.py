@@ -11,8 +11,6 @@ from datasets.records import encode_example
 from datasets.samples import Samples, decode, resize_image, resize_labels
 from datasets.writer import write_records
 
-RNG = np.random.default_rng(0)
-
 
 def collect(samples, indices):
     numbers = tf.data.Dataset.from_tensor_slices(np.array(indices, np.int64))
@@ -22,8 +20,8 @@ def collect(samples, indices):
 
 
 @pytest.mark.parametrize(("old", "new"), [((53, 50), (44, 32)), ((20, 30), (48, 40))])
-def test_resize_equals_pillow_in_floating_point(old, new):
-    image = RNG.integers(0, 256, (*old, 3)).astype(np.uint8)
+def test_resize_equals_pillow_in_floating_point(random, old, new):
+    image = random.integers(0, 256, (*old, 3)).astype(np.uint8)
     resized = resize_image(tf.constant(image), new).numpy()
     for channel in range(3):
         plane = Image.fromarray(image[..., channel].astype(np.float32))
@@ -32,14 +30,14 @@ def test_resize_equals_pillow_in_floating_point(old, new):
         assert np.abs(difference).max() < 0.51
 
 
-def test_resize_to_the_same_size_is_the_identity():
-    image = RNG.integers(0, 256, (9, 7, 3)).astype(np.uint8)
+def test_resize_to_the_same_size_is_the_identity(random):
+    image = random.integers(0, 256, (9, 7, 3)).astype(np.uint8)
     np.testing.assert_array_equal(resize_image(tf.constant(image), (9, 7)), image)
 
 
 @pytest.mark.parametrize(("old", "new"), [((53, 50), (44, 32)), ((20, 30), (48, 40))])
-def test_labels_take_the_pixel_below_their_center(old, new):
-    labels = RNG.integers(0, 70_000, old).astype(np.int32)
+def test_labels_take_the_pixel_below_their_center(random, old, new):
+    labels = random.integers(0, 70_000, old).astype(np.int32)
     resized = resize_labels(tf.constant(labels), new).numpy()
     for i in range(new[0]):
         for j in range(new[1]):
@@ -75,8 +73,8 @@ def test_classes_are_padded(classes, expected):
 
 
 @pytest.mark.parametrize("count", [9, 10])
-def test_median_colour(count):
-    image = RNG.integers(0, 256, (1, count, 3)).astype(np.uint8)
+def test_median_colour(random, count):
+    image = random.integers(0, 256, (1, count, 3)).astype(np.uint8)
     record = encode_example(Example("a", image, np.zeros((1, count), np.uint16)))
     median = decode(tf.constant(record), (1, count), 0).median
     expected = np.sort(image[0], axis=0)[(count - 1) // 2]

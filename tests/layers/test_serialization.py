@@ -12,8 +12,8 @@ GLIMPSES = {"glimpses": 3, "lstm_units": 5, "mlp_units": 6}
 LAYERS = {
     "Canvas": {},
     "Context": {"levels": ((3, 4), (5,)), "depth": 6, **COMMON},
-    "Controller": {"depths": (3, 4), "pools": (1, 2), **COMMON},
-    "ConvolutionStack": {"depths": (3, 4), "pools": (1, 2), **COMMON},
+    "Controller": {"depths": (3, 4), "pools": (1, 2), "recompute": 2, **COMMON},
+    "ConvolutionStack": {"depths": (3, 4), "pools": (1, 2), "recompute": 1, **COMMON},
     "GaussianFilters": {
         "image_size": (20, 30),
         "patch_size": (8, 12),
@@ -42,6 +42,7 @@ LAYERS = {
         "canvas_depth": 7,
         "joint_layers": 2,
         "joint_context_depths": ((5, 6),),
+        "center_map": True,
         **COMMON,
     },
     "LinearHead": {
@@ -93,6 +94,16 @@ def test_all_layers_are_here():
         and issubclass(getattr(layers, name), keras.layers.Layer)
     }
     assert public == set(LAYERS)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_option_is_here(name):
+    """With another value than its default's, so that leaving it out shows."""
+    parameters = inspect.signature(getattr(layers, name).__init__).parameters
+    options = {n: p for n, p in parameters.items() if n not in ("self", "kwargs")}
+    assert set(LAYERS[name]) == set(options)
+    for option, value in LAYERS[name].items():
+        assert value != options[option].default, option
 
 
 @pytest.mark.parametrize("name", LAYERS)

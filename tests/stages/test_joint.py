@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +20,7 @@ NEVER = {"box_offset": -(10**6), "mask_offset": -(10**6)}
 @pytest.fixture(scope="module", params=["tiny", "paper"])
 def model(request):
     make = tiny.config if request.param == "tiny" else tiny.paper_config
+    keras.utils.set_random_seed(0)
     return RecurrentAttention(make())
 
 
@@ -176,8 +178,8 @@ def test_noise_moves_and_pads_every_object_by_itself():
     batch = tiny.batch((3, 2))
     stage = noisy_stage((0.05, 0.1))
     # Without padding: each object's own extent.
-    own = Truth.of_batch(batch, 4, (0.0, 0.0))
-    truth = Truth.of_batch(batch, 4, stage.stage.box_padding)
+    own = Truth.of_labels(batch["labels"], 4, (0.0, 0.0))
+    truth = Truth.of_labels(batch["labels"], 4, stage.stage.box_padding)
     draws = [stage.cut_boxes(batch, truth, tf.constant([0, s])) for s in range(50)]
     extent = own.size.numpy()
     there = own.exists.numpy() > 0
@@ -203,7 +205,7 @@ def test_noise_moves_and_pads_every_object_by_itself():
 def test_without_noise_the_truth_is_cut():
     batch = tiny.batch((2, 1))
     stage = noisy_stage((0.0, 0.0))
-    truth = Truth.of_batch(batch, 4, stage.stage.box_padding)
+    truth = Truth.of_labels(batch["labels"], 4, stage.stage.box_padding)
     assert stage.cut_boxes(batch, truth, tf.constant([0, 1])) is truth
 
 
@@ -237,7 +239,7 @@ def test_boxes_may_be_matched_by_their_corners(by_corners):
     """A faint box on the smallest object: its corners say which, its soft mask not."""
     batch = tiny.batch((3, 3))
     model = RecurrentAttention(tiny.paper_config(corner_matching=by_corners))
-    truth = Truth.of_batch(batch, 4, (0.2, 2.0))
+    truth = Truth.of_labels(batch["labels"], 4, (0.2, 2.0))
     areas = np.prod(truth.size[0, :3], axis=-1)
     aim, largest = int(areas.argmin()), int(areas.argmax())
     center = truth.center[0, aim] / tiny.SIZE * 2 - 1

@@ -104,7 +104,7 @@ def segment_agreement(model, objective, batch):
 def loop_agreement(model, batch):
     """The matched IoU of the loop's masks in training mode and in inference mode."""
     padding = model.objective.stage.box_padding
-    truth = Truth.of_batch(batch, model.config.timespan, padding)
+    truth = Truth.of_labels(batch["labels"], model.config.timespan, padding)
     off = tf.zeros_like(truth.exists)
     values = []
     for training in (True, False):

@@ -1,7 +1,5 @@
 """The loss of one look, against loops and at its known zeros."""
 
-import types
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,11 +29,6 @@ class Head:
             for column in range(IMAGE[1] // CELL)
         ]
         return tf.constant(places, tf.float32)
-
-
-MODEL = types.SimpleNamespace(
-    config=types.SimpleNamespace(image_size=IMAGE), box_head=Head()
-)
 
 
 def box_of(center, size, heat=None, cells=None):
@@ -211,7 +204,7 @@ def test_a_perfect_look_costs_nothing():
     box, score, blobs = perfect_look()
     target = looking.choose_target(box, center, size, uncovered)
     terms, measures = looking.look_terms(
-        MODEL, box, target, score, center, size, uncovered, blobs
+        box, target, score, center, size, uncovered, blobs
     )
     assert set(terms) == set(looking.TERMS)
     assert set(measures) == set(looking.MEASURES)
@@ -236,7 +229,7 @@ def test_every_term_notices_its_own_mistake():
     for name, (wrong, wrong_score) in mistakes.items():
         target = looking.choose_target(wrong, center, size, uncovered)
         terms, _ = looking.look_terms(
-            MODEL, wrong, target, wrong_score, center, size, uncovered, blobs
+            wrong, target, wrong_score, center, size, uncovered, blobs
         )
         assert float(terms[name]) > 0.05, name
 
@@ -250,7 +243,7 @@ def test_looks_that_do_not_teach_the_score_count_for_the_rest_alone():
     for wrong, loss, accuracy in ((1 - scored, 0.0, 1.0), (scored, 20.0, 0.0)):
         logit = score * (1 - 2 * wrong)
         terms, measures = looking.look_terms(
-            MODEL, box, target, logit, center, size, uncovered, blobs, scored
+            box, target, logit, center, size, uncovered, blobs, scored
         )
         expected = looking.SCORE_WEIGHT * loss
         assert float(terms["score"]) == pytest.approx(expected, abs=1e-6)
@@ -283,7 +276,7 @@ def test_terms_and_gradients_are_finite(kind):
         box = Box(**fields)
         target = looking.choose_target(box, center, size, uncovered)
         terms, measures = looking.look_terms(
-            MODEL, box, target, score + 0.0, center, size, uncovered, blobs
+            box, target, score + 0.0, center, size, uncovered, blobs
         )
         loss = tf.add_n(list(terms.values()))
     for name, value in (terms | measures).items():
@@ -301,8 +294,6 @@ def test_without_a_heat_map_its_terms_are_zero():
     center, size, _, uncovered = scene()
     box, score, _ = perfect_look()
     target = looking.choose_target(box, center, size, uncovered)
-    terms, _ = looking.look_terms(
-        MODEL, box, target, score, center, size, uncovered, None
-    )
+    terms, _ = looking.look_terms(box, target, score, center, size, uncovered, None)
     assert float(terms["heat"]) == 0.0
     assert float(terms["cells"]) == 0.0

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +17,7 @@ from keras_recattend.training import make_optimizer
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(0)
     return RecurrentAttention(tiny.config())
 
 

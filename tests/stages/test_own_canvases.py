@@ -3,6 +3,7 @@
 import dataclasses
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,6 +22,7 @@ SEED = tf.constant([4, 9])
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(0)
     return RecurrentAttention(tiny.config())
 
 
@@ -65,11 +67,6 @@ class Finder:
         center = size + tf.cast(step, tf.float32)
         segment = Segment(center, size, None, None, None, mask)
         return types.SimpleNamespace(), segment, tf.zeros(mask.shape[0])
-
-
-def painted(canvas, labels, i):
-    """Whether exactly the pixels of object i are on the canvas where it lies."""
-    return (canvas[labels == i] > 0.5).all()
 
 
 @pytest.mark.parametrize("counts", [(3, 1), (2, 0), (0, 0)])

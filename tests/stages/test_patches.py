@@ -1,5 +1,6 @@
 """What is cut, what is to be found in it, and where the other objects are."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +12,7 @@ from keras_recattend.stages.patches import pixel_shares, segment_patches
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(0)
     return RecurrentAttention(tiny.config())
 
 

@@ -1,5 +1,6 @@
 """The segmentation stage: moved boxes, the sequence, its loss."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +15,7 @@ SEED = tf.constant([1, 2])
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(0)
     return RecurrentAttention(tiny.config())
 
 

@@ -2,6 +2,7 @@
 
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +17,7 @@ from keras_recattend.stages.rollout import _is_stuck
 
 @pytest.fixture(scope="module")
 def model():
+    keras.utils.set_random_seed(0)
     return RecurrentAttention(ablation.apply(tiny.config(), "no_box_net"))
 
 
