@@ -64,7 +64,7 @@ def infer(
             blocked = _inhibit(blocked, box, canvas, segment)
         values = _values(model, box, segment, score, tf.cast(active, tf.float32))
         arrays = {
-            name: a.write(t, _spread(values[name], index, batch))
+            name: a.write(t, spread(values[name], index, batch))
             for name, a in arrays.items()
         }
         canvas = model.canvas(canvas, values["masks"])
@@ -186,8 +186,8 @@ def _inhibit(blocked, box, canvas, segment):
     return tf.maximum(blocked, stuck[:, tf.newaxis] * cell)
 
 
-def _spread(values, index, batch):
-    """Values of some images of a batch at their places, zeros at the others'."""
+def spread(values, index, batch):
+    """Return values of some images of a batch at their places, zeros at the others'."""
     shape = tf.concat([[batch], tf.shape(values)[1:]], axis=0)
     return tf.scatter_nd(index[:, tf.newaxis], values, shape)
 

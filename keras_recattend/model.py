@@ -40,6 +40,16 @@ class Prepared(typing.NamedTuple):
             features=tuple(tf.repeat(f, times, axis=0) for f in self.features)
         )
 
+    def of(self, rows):
+        """What belongs to some images of the batch: int [N], their numbers."""
+        values = (self.image, self.extra, self.features)
+        return Prepared(
+            *tf.nest.map_structure(
+                lambda x: None if x is None else tf.gather(x, rows), values
+            ),
+            self.pools,
+        )
+
 
 class Segment(typing.NamedTuple):
     """One object cut out and segmented.

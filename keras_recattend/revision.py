@@ -178,15 +178,10 @@ class _Revision:
 
     def _segmented(self, others, t, index, was):
         """The `_Drawn` of step t, drawn anew for the images with these numbers."""
-        model, prepared = self.model, self.prepared
-
-        def here(values):
-            return None if values is None else tf.gather(values, index)
-
-        prepared = prepared._replace(
-            image=here(prepared.image), extra=here(prepared.extra), features=()
-        )
-        canvas = Others(*map(here, others)).without(t)
+        model = self.model
+        # The features are the box network's alone.
+        prepared = self.prepared._replace(features=()).of(index)
+        canvas = Others(*(tf.gather(values, index) for values in others)).without(t)
         center, size = model.around_mask(was, self.growth)
         segment = model.segment(prepared, canvas, None, center, size)
         return _Drawn(tf.sigmoid(segment.heat), center, size)

@@ -6,7 +6,7 @@ import typing
 import tensorflow as tf
 
 from keras_recattend import replicas
-from keras_recattend.inference import LEAST_NEW_SHARE
+from keras_recattend.inference import LEAST_NEW_SHARE, spread
 from keras_recattend.revision import Others
 from keras_recattend.stages.canvases import (
     claims,
@@ -46,6 +46,9 @@ class Drawn(typing.NamedTuple):
 
 class Rollout(typing.NamedTuple):
     """What there was before each of S steps; S = most objects of the batch + 1.
+
+    An image's own steps end with the one after its last object. From then on it finds
+    nothing, and costs nothing.
 
     Attributes:
         canvases: float32 [B, S, H, W].
@@ -114,6 +117,7 @@ class _Steps:
         self.model = model
         self.labels = batch["labels"]
         self.center, self.size, self.exists = boxes
+        self.last_step = tf.cast(tf.reduce_sum(self.exists, axis=-1), tf.int32)
         self.pixels = object_pixels(self.labels, self.exists.shape[1])
         self.prepared = model.prepare(batch["image"], batch.get("extra"))
         settings = model.config.inference
@@ -149,10 +153,7 @@ class _Steps:
     def after(self, t, before):
         """The loop's state after step t, and what is kept of what it has drawn."""
         model, canvas = self.model, before["canvas"]
-        look = {"centers": before["centers"]} if self.center_map else {}
-        _, segment, _ = model.find(
-            self.prepared, canvas, step=t, inference=self.settings, **look
-        )
+        segment = self._found_at(t, before)
         left = self.exists - before["found"]
         stuck = _is_stuck(canvas, segment, model.config.box_network.whole_image)
         if self.center_map:
@@ -173,15 +174,40 @@ class _Steps:
             )
         if not self.with_drawn:
             return state, {}
-        # Others of the batch may go on when an image's own steps are over.
-        over = tf.cast(t, tf.float32) > tf.reduce_sum(self.exists, axis=-1)
-        over = over[:, tf.newaxis]
+        over = (t > self.last_step)[:, tf.newaxis]
         written = tf.where(over[..., tf.newaxis], 0.0, written)
         state["others"] = before["others"].with_mask(written, t)
         center, size = model.around_mask(segment, self.settings.growth)
         iou = object_ious(segment.mask, self.pixels)
         iou = tf.where(replace | over, 0.0, iou)
         return state, {"center": center, "size": size, "iou": iou}
+
+    def _found_at(self, t, before):
+        """Return the `Segment` of step t, without its patch and features.
+
+        Images whose own steps are over are not looked at: their masks are empty.
+        """
+        rows = tf.cast(tf.where(t <= self.last_step)[:, 0], tf.int32)
+        batch = tf.size(self.last_step)
+        look = {}
+        if self.center_map:
+            look["centers"] = tf.gather(before["centers"], rows)
+        _, segment, _ = self.model.find(
+            self.prepared.of(rows),
+            tf.gather(before["canvas"], rows),
+            step=t,
+            inference=self.settings,
+            **look,
+        )
+        return segment._replace(
+            center=spread(segment.center, rows, batch),
+            # No box is without extent.
+            size=spread(segment.size - 1.0, rows, batch) + 1.0,
+            patch=None,
+            heat=spread(segment.heat, rows, batch),
+            features=None,
+            mask=spread(segment.mask, rows, batch),
+        )
 
     def _shown_instead(self, t, stuck, left):
         """Whether the truth replaces the segment, bool [B, 1], and which, [B, 1, T]."""

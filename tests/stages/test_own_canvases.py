@@ -14,6 +14,7 @@ from keras_recattend.layers import Canvas
 from keras_recattend.model import RecurrentAttention, Segment
 from keras_recattend.revision import Others
 from keras_recattend.stages import OwnCanvasesStage, own_canvases
+from keras_recattend.stages import rollout as rollouts
 from keras_recattend.stages.objective import split_seed
 from keras_recattend.stages.rollout import Drawn, rollout
 
@@ -54,7 +55,7 @@ class Finder:
 
     def prepare(self, image, extra=None, training=False):
         assert not training
-        return image
+        return types.SimpleNamespace(of=lambda rows: rows)
 
     def around_mask(self, segment, growth):
         """Tells which segment, and which growth."""
@@ -62,11 +63,14 @@ class Finder:
 
     def find(self, prepared, canvas, step, inference):
         assert inference.refinements == 1
-        mask = self.masks[tf.minimum(step, self.masks.shape[0] - 1)]
-        size = tf.fill([mask.shape[0], 2], 8.0)
+        rows, number = prepared, tf.size(prepared)
+        assert canvas.shape[1:] == self.masks.shape[2:]
+        mask = tf.gather(self.masks[tf.minimum(step, self.masks.shape[0] - 1)], rows)
+        size = tf.fill([number, 2], 8.0)
         center = size + tf.cast(step, tf.float32)
-        segment = Segment(center, size, None, None, None, mask)
-        return types.SimpleNamespace(), segment, tf.zeros(mask.shape[0])
+        heat = tf.fill([number, 1, 1], tf.cast(step + 1, tf.float32))
+        segment = Segment(center, size, None, heat, None, mask)
+        return types.SimpleNamespace(), segment, tf.zeros(number)
 
 
 @pytest.mark.parametrize("counts", [(3, 1), (2, 0), (0, 0)])
@@ -261,6 +265,32 @@ def test_what_the_rest_of_the_batch_goes_on_for_is_not_drawn():
     assert own.canvases.shape[1] == 4
 
 
+class _NoneIsOver(rollouts._Steps):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.last_step = tf.fill([3], 3)
+
+
+def test_images_that_are_over_are_not_looked_at(model, monkeypatch):
+    """Up to there, all is as if every image were looked at all the time."""
+    batch, counts = tiny.batch((3, 1, 2)), (3, 1, 2)
+    looked, find = [], model.find
+
+    def spied(prepared, canvas, **options):
+        tf.py_function(lambda x: looked.append(len(x)), [canvas], [])
+        return find(prepared, canvas, **options)
+
+    monkeypatch.setattr(model, "find", spied)
+    canvases = canvases_of(model, batch, 0.1)
+    assert looked == [3, 3, 2, 1]
+    monkeypatch.setattr(rollouts, "_Steps", _NoneIsOver)
+    expected = canvases_of(model, batch, 0.1)
+    assert looked[4:] == [3, 3, 3, 3]
+    for b, count in enumerate(counts):
+        own = slice(count + 1)
+        np.testing.assert_allclose(canvases[b, own], expected[b, own], atol=1e-6)
+
+
 def test_masks_that_match_an_object_best_are_drawn_anew():
     """Of five steps, 0 and 3 have object 1, 1 has object 0, the others have none."""
     stage = stage_of(revisions=4)
@@ -332,11 +362,11 @@ class Marker(Finder):
         return tf.zeros([batch, 2])
 
     def find(self, prepared, canvas, step, inference, centers):
-        _, segment, score = super().find(prepared, canvas, step, inference)
-        return None, segment._replace(heat=tf.cast(step + 1, tf.float32)), score
+        assert centers.shape[0] == canvas.shape[0]
+        return super().find(prepared, canvas, step, inference)
 
     def mark(self, centers, segment):
-        return tf.fill(tf.shape(centers), segment.heat)
+        return tf.fill(tf.shape(centers), segment.heat[0, 0, 0])
 
 
 def spilled():
