@@ -26,7 +26,7 @@ def test_unknown_names_are_refused_with_near_ones(path, near):
 
 
 def test_unknown_names_of_a_stage_are_refused():
-    values = paper_config(stages={"box": Stage(steps=1)}).to_dict()
+    values = paper_config(stages={"box": Stage(steps=1, canvases=0)}).to_dict()
     values["stages"]["box"]["learnig_rate"] = 1.0
     with pytest.raises(ValueError, match=r"Stage has no option .*'learning_rate'"):
         Config.from_dict(values)
