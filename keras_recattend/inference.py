@@ -6,7 +6,7 @@ from keras_recattend import boxes
 from keras_recattend.revision import revise
 from keras_recattend.unrolling import time_second
 
-__all__ = ["LEAST_NEW_SHARE", "infer"]
+__all__ = ["LEAST_NEW_SHARE", "infer", "spread"]
 
 # A step that adds fewer new pixels than this share of its box has found nothing.
 LEAST_NEW_SHARE = 0.05
