@@ -240,13 +240,13 @@ def _write_summaries(folder, outcome, coco, weights):
         record
         for source, record in folder.records().items()
         if source not in outcome.sources
-        and (record.settings == folder.digest or folder.has_earlier_correction(record))
+        and (not folder.is_kept(record) or folder.has_earlier_correction(record))
     ]
     records.sort(key=lambda record: (record.file, record.name))
     _tell_gone(records)
     folder.write_tables(records, outcome.failures)
     with writing_to(folder.path):
-        kept = {r.name for r in records if r.settings != folder.digest}
+        kept = {r.name for r in records if folder.is_kept(r)}
         page = html_report(records, outcome.failures, weights, kept)
         write_atomically(folder.path / "report.html", page.encode())
     if coco is not None:

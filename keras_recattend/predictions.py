@@ -254,8 +254,16 @@ class PredictionFolder:
             write_atomically(self.path / "counts.csv", _csv(COUNTS, counts))
             write_atomically(self.path / "objects.csv", _csv(OBJECTS, objects))
 
+    def is_kept(self, record):
+        """Whether earlier settings made the record, so that its map is somebody's own.
+
+        That is so of any that `write_tables` is given with other settings: what was
+        not corrected is predicted anew.
+        """
+        return record.settings != self.digest
+
     def _status(self, record):
-        return ("ok", "") if record.settings == self.digest else ("kept", KEPT)
+        return ("kept", KEPT) if self.is_kept(record) else ("ok", "")
 
     def _settings(self):
         if not self.settings_file.is_file():

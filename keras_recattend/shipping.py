@@ -35,6 +35,8 @@ KEPT_OPTIONS = (
     "val_fraction",
     "fold",
     "seed",
+    "batch_size",
+    "stage",
     "minutes",
     "shares",
     "precision",
