@@ -1,5 +1,6 @@
 """`keras_recattend.load` and what it returns."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -19,6 +20,8 @@ from keras_recattend.image_files import ImageError
 from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunFolder
 
+ROOT = pathlib.Path(__file__).parents[1]
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
@@ -36,7 +39,10 @@ def test_importing_the_package_is_light():
         "import sys, keras_recattend; keras_recattend.load; "
         "sys.exit(bool({'tensorflow', 'keras', 'cv2'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode
+        == 0
+    )
 
 
 def test_load_a_run_folder(trained):

@@ -12,6 +12,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 from eager import eagerly
 from PIL import Image
@@ -21,6 +22,7 @@ from datasets.errors import DataError
 from keras_recattend import ablation, precision_cost, presets
 from keras_recattend.ablation_table import row_of
 from keras_recattend.errors import run_command
+from keras_recattend.fold_scores import read_fold
 from keras_recattend.map_cache import MapCache
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.model import RecurrentAttention
@@ -329,6 +331,44 @@ def test_train_leaves_a_run(run):
     rows = (run / "history.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["stage", *tiny.STAGES]
     assert [row.split(",")[2] for row in rows[1:]] == ["2"] * 4
+    # A cross-validation reads it as the first of its folds.
+    fold = read_fold(1, run)
+    assert fold.summary["sbd"] == summary_of(run)["sbd"]
+    assert fold.steps == [2] * 4
+
+
+def test_what_the_options_say_reaches_the_training(run, plants, tmp_path, monkeypatch):
+    """A step too small to see, from other weights, in bfloat16, deterministic."""
+    seen, make = [], RecurrentAttention.__init__
+
+    def making(self, *arguments, **options):
+        seen.append(options.get("dtype"))
+        make(self, *arguments, **options)
+
+    monkeypatch.setattr(RecurrentAttention, "__init__", making)
+    monkeypatch.setattr(precision_cost, "slowdown", lambda _: 1.0)
+    monkeypatch.setattr(
+        tf.config.experimental,
+        "enable_op_determinism",
+        lambda: seen.append("deterministic"),
+    )
+    folder = tmp_path / "run"
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", folder]
+    options += ["--records-dir", tmp_path / "records", "--preset", "tiny"]
+    options += ["--stage", "box", "--max-steps", 1, "--seed", 5]
+    options += ["--init", run, "--learning-rate-factor", 1e-9]
+    options += ["--precision", "mixed_bfloat16", "--deterministic"]
+    with eagerly():
+        assert call("train", *options) == 0
+    assert seen[:2] == ["deterministic", "mixed_bfloat16"]
+    config = tiny_preset()
+    start, end = RecurrentAttention(config), RecurrentAttention(config)
+    RunFolder(run).load_weights(start)
+    RunFolder(folder).load_weights(end, folder / "last.weights.h5")
+    for ours, theirs in zip(
+        end.trainable_weights, start.trainable_weights, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
 
 
 def test_a_run_has_the_stages_that_share_its_minutes(plants, tmp_path, monkeypatch):

@@ -80,6 +80,7 @@ def test_what_an_interruption_left_is_gone_on_with(model, tmp_path):
     (cache.folder / "complete").unlink()
     (cache.folder / "00000002.png").unlink()
     again = filled(model, tmp_path)
+    assert {p.name for p in again.folder.glob("*.png")} == set(kept)
     for path in again.folder.glob("*.png"):
         assert (path.stat().st_mtime_ns == kept[path.name]) == (
             "2.png" not in path.name

@@ -57,6 +57,19 @@ def test_what_is_shipped_has_the_scores_of_its_images(name):
     assert (folder / "best.weights.h5").stat().st_size <= shipping.MOST_BYTES
 
 
+@pytest.mark.parametrize("name", ["cvppp", "leaves", "rosettes"])
+def test_what_is_shipped_fits_todays_network(name):
+    folder = find_weights(name)
+    model = RecurrentAttention(folder.read()[0])
+    kernels = [w for w in model.trainable_weights if w.path.endswith("kernel")]
+    untrained = [kernel.numpy() for kernel in kernels]
+    folder.load_weights(model)
+    for before, kernel in zip(untrained, kernels, strict=True):
+        assert (kernel.numpy() != before).any(), kernel.path
+    card = (folder.path / "README.md").read_text()
+    assert f"{model.count_params():,}" in card
+
+
 def test_shipped_weights_are_found_by_name(model, run, card, tmp_path, monkeypatch):
     shelf = tmp_path / "pretrained"
     target = ship(run, "tiny_one", card, shelf)

@@ -1,12 +1,15 @@
 """What is set before TensorFlow starts, and what the user's own settings stay."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
 from keras_recattend.threads import fit_threads, usable_cores
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 def cgroup_2(folder, text):
@@ -67,7 +70,11 @@ def test_onednn_is_on_unless_the_user_says_otherwise(given, expected):
         "print(os.environ['TF_ENABLE_ONEDNN_OPTS'], 'tensorflow' in sys.modules)"
     )
     output = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     ).stdout
     # It comes too late once TensorFlow is there.
     assert output.split() == [expected, "False"]
