@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_recattend.errors import UserError
 from keras_recattend.explanation import explain
 from keras_recattend.image_files import as_rgb, read_image
 from keras_recattend.metrics.report import write_atomically
@@ -122,6 +123,11 @@ def load(weights, batch_size=8, **inference):
     folder = find_weights(weights)
     config, _ = folder.read()
     config = config.replace(inference=inference)
+    if "score_threshold" in inference and not config.inference.stop:
+        raise UserError(
+            f"{weights} draws all its steps whatever their score (inference.stop is "
+            "false, as in the paper's experiments): there is no score_threshold."
+        )
     model = RecurrentAttention(config)
     file = folder.load_weights(model)
     return Segmenter(model, file, Predictor(model, batch_size=batch_size))

@@ -90,6 +90,11 @@ def write_coco(folder, records, path):
 
 
 def _labels(path, record):
+    if not path.exists():
+        raise ImageError(
+            f"{path} does not exist. Give {record.file}, too, to predict it again, or "
+            f"delete records/{record.name}.json to be rid of it."
+        )
     labels = read_index(path)
     if labels.shape != (record.height, record.width):
         raise ImageError(

@@ -39,7 +39,7 @@ class Explanation:
             pixels; it may reach beyond the image.
         masks: float32 [S, h, w] in [0, 1], the segments, over the window.
         scores: float32 [S], from 0 to 1.
-        threshold: a score below it ended the sequence.
+        threshold: a score below it ended the sequence; 0 where none does.
         objects: int [S], the number of each step's object in the label map; 0 = none:
             the score was too low, or the object was dropped (too small, found before,
             or not in most of the views).
@@ -158,7 +158,7 @@ def _explanation(image, look, grid, settings):
         boxes=np.float32(look.window.to_image(outputs["boxes"][:steps])),
         masks=outputs["masks"][:steps],
         scores=outputs["scores"][:steps],
-        threshold=settings.score_threshold,
+        threshold=settings.score_threshold if settings.stop else 0.0,
         objects=objects,
         foreground=outputs.get("foreground"),
         angles=outputs.get("angles"),

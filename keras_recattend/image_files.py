@@ -28,6 +28,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 EXPECTED = "PNG, JPEG, TIFF, BMP, WebP, GIF or PPM"
 # Pillow's own limit. Above it, a file of a few kB may be made to fill the memory.
 MOST_PIXELS = 178_956_970
+# Tags of TIFF 6.0 and DNG 1.4: bit 0 of the first says that it is a reduced picture.
+NEW_SUBFILE_TYPE, DNG_VERSION = 254, 50706
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -165,6 +167,11 @@ def _opened(path):
 
 def _check_size_and_pages(path, file):
     width, height = file.size
+    if file.format == "TIFF" and _is_preview(file):
+        raise ImageError(
+            f"{path} is a camera's raw file, of which only a small preview can be "
+            "read. Save it as PNG or JPEG."
+        )
     if width * height > MOST_PIXELS:
         raise ImageError(_too_large(path, f" ({width} x {height})"))
     if file.format == "TIFF" and getattr(file, "n_frames", 1) > 1:
@@ -172,6 +179,11 @@ def _check_size_and_pages(path, file):
             f"{path} holds {file.n_frames} pages; expected one. Save each page as a "
             "file of its own."
         )
+
+
+def _is_preview(file):
+    """Whether what Pillow sees of a TIFF is a thumbnail: NEF and DNG look so."""
+    return bool(file.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1 or DNG_VERSION in file.tag_v2)
 
 
 def _too_large(path, size=""):

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -36,11 +37,13 @@ def find_images(
     without = {source_of(folder) for folder in without}
     files, problems = {}, []
     for path in paths:
-        found, problem = _expand(path, recursive, without)
+        unread = []
+        found, problem = _expand(path, recursive, without, unread)
         # The same file by two ways is one picture.
         for file in found:
             files.setdefault(source_of(file), file)
-        if problem:
+        problems += unread
+        if problem and not unread:
             problems.append((readable(path), problem))
     return list(files.values()), problems
 
@@ -49,21 +52,23 @@ def result_names(files: Sequence[Path], taken: dict[Path, str]) -> list[str]:
     """Give every file a name for its results that no other file has.
 
     It is the stem; where that is taken, with the folder's name before it, then with
-    the suffix behind it, then with a number. Upper and lower case count as the same:
-    on some file systems they are.
+    the suffix behind it, then with a number. Upper and lower case count as the same,
+    and so do an accented letter and its two parts: on some file systems they are. A
+    link has its own name, not that of the file that it leads to.
 
     Args:
         files: the pictures.
         taken: names of earlier results by the `source_of` their picture.
     """
-    used = {name.lower() for name in taken.values()}
+    used = {_folded(name) for name in taken.values()}
     names = []
     for file in files:
         source = source_of(file)
         name = taken.get(source)
         if name is None:
-            name = next(n for n in _candidates(source) if n.lower() not in used)
-        used.add(name.lower())
+            here = Path(os.path.abspath(file))
+            name = next(n for n in _candidates(here) if _folded(n) not in used)
+        used.add(_folded(name))
         names.append(name)
     return names
 
@@ -79,10 +84,14 @@ def readable(path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _expand(path, recursive, without):
-    """Return (files, what is wrong or None) of one argument."""
+def _expand(path, recursive, without, unread):
+    """Return (files, what is wrong or None) of one argument.
+
+    Args:
+        unread: is given (folder, message) of those that cannot be read.
+    """
     if os.path.isdir(path):
-        found = _in_folder(Path(path), recursive, without)
+        found = _in_folder(Path(path), recursive, without, unread)
         if found:
             return found, None
         deeper = "" if recursive else " itself; --recursive looks into its folders"
@@ -100,16 +109,26 @@ def _expand(path, recursive, without):
         if _is_result(match if is_folder else match.parent, without):
             continue
         if is_folder and recursive:
-            found += _in_folder(match, recursive, without)
+            found += _in_folder(match, recursive, without, unread)
         elif not is_folder and _is_picture(match):
             found.append(match)
     return found, None if found else f"No picture matches {readable(path)}."
 
 
-def _in_folder(folder, recursive, without):
-    found = []
-    for parent, folders, files in os.walk(folder):
+def _in_folder(folder, recursive, without, unread):
+    def note(error):
+        name = readable(error.filename)
+        unread.append((name, f"{name} cannot be looked into ({error.strerror})."))
+
+    found, seen = [], set()
+    # Links are followed, each folder once: they may go round in a circle.
+    for parent, folders, files in os.walk(folder, onerror=note, followlinks=True):
         here = Path(parent)
+        source = source_of(here)
+        if source in seen:
+            folders.clear()
+            continue
+        seen.add(source)
         found += [here / f for f in sorted(files) if _is_picture(here / f)]
         folders[:] = sorted(
             f
@@ -135,8 +154,8 @@ def _is_picture(path):
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def _candidates(source):
-    stem, parent, suffix = source.stem, source.parent.name, source.suffix[1:]
+def _candidates(file):
+    stem, parent, suffix = file.stem, file.parent.name, file.suffix[1:]
     yield _short(stem)
     yield _short(f"{parent}_{stem}")
     yield _short(f"{parent}_{stem}_{suffix}")
@@ -144,6 +163,10 @@ def _candidates(source):
     while True:
         number += 1
         yield f"{_short(stem)}_{number}"
+
+
+def _folded(name):
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _short(name):

@@ -121,11 +121,7 @@ def predict_files(
             outcome.skipped += 1
             if explain is not None and not folder.is_explained(record):
                 unexplained.append((file, name))
-        elif record is not None and folder.was_corrected(record):
-            outcome.keep(file, folder.labels_file(name))
-        elif record is None and folder.labels_file(name).exists():
-            outcome.fail(file, _in_the_way(folder.labels_file(name)))
-        else:
+        elif not _must_stay(folder, record, file, name, outcome):
             todo.append((file, name))
     try:
         with (
@@ -139,6 +135,10 @@ def predict_files(
 
             def write(batch, results):
                 for (file, name, about, image), one in zip(batch, results, strict=True):
+                    # Hours may have passed since it was looked at.
+                    record = records.get(source_of(file))
+                    if _must_stay(folder, record, file, name, outcome):
+                        continue
                     found = one.found if explain else one
                     folder.write(file, name, image, found, overlay_size, about)
                     if explain:
@@ -164,6 +164,18 @@ def predict_files(
         raise
     _write_summaries(folder, outcome, coco, weights)
     return outcome
+
+
+def _must_stay(folder, record, file, name, outcome):
+    """Whether the label map of that name is somebody's work; if so, it is told."""
+    labels = folder.labels_file(name)
+    if record is not None and folder.was_corrected(record):
+        outcome.keep(file, labels)
+        return True
+    if record is None and labels.exists():
+        outcome.fail(file, _in_the_way(labels))
+        return True
+    return False
 
 
 def _batches(todo, size, outcome, progress):

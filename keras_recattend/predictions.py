@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 
 from keras_recattend.errors import UserError
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 FORMAT = 1
+# Raised whenever the same weights and settings give other results than before.
+RESULTS_VERSION = 1
 TABLES = ("counts.csv", "objects.csv", "report.html")
 *FOLDERS, EXPLANATIONS = RESULTS  # explanations only where they are asked for
 COUNTS = ("file", "name", "count", "mean_score", "status", "message")
@@ -46,10 +49,17 @@ def writing_to(path):
     try:
         yield
     except OSError as error:
+        # Where a file is renamed, the one that stands in the way.
+        path = error.filename2 or error.filename or path
+        remedy = "Make room, or name another place."
+        if isinstance(error, PermissionError):
+            remedy = (
+                "Close it where another program has it open (a spreadsheet), see that "
+                "you may write there, or name another place."
+            )
         raise OutputError(
-            f"{readable(path)} cannot be written to ({error.strerror or error}). Make "
-            "room, or name another place. What is done stays done: the same command "
-            "goes on."
+            f"{readable(path)} cannot be written to ({error.strerror or error}). "
+            f"{remedy} What is done stays done: the same command goes on."
         ) from error
 
 
@@ -219,16 +229,13 @@ class PredictionFolder:
             thumbnail=base64.b64encode(thumbnail_of(picture)).decode(),
         )
         with writing_to(self.path):
-            for path in self.explanation_files(name):
-                path.unlink(missing_ok=True)  # of the result that is replaced
+            # Those of the result that is replaced. The label map goes first and comes
+            # last: without its own record it would pass for somebody's work.
+            for path in (self.labels_file(name), *self.explanation_files(name)):
+                path.unlink(missing_ok=True)
             write_atomically(self.overlay_file(name), encoded_png(picture))
+            write_atomically(self.record_file(name), record.to_json())
             write_atomically(self.labels_file(name), labels)
-            try:
-                write_atomically(self.record_file(name), record.to_json())
-            except OSError:
-                # Without a record it would pass for somebody's own work.
-                self.labels_file(name).unlink(missing_ok=True)
-                raise
         return record
 
     def write_tables(self, records, failures):
@@ -295,11 +302,18 @@ class PredictionFolder:
                 f"{what}. Name another folder with --out, or replace those results "
                 "with --overwrite."
             )
-        others = [r.file for source, r in records.items() if str(source) not in sources]
+        others = [r for source, r in records.items() if str(source) not in sources]
+        if gone := [r for r in others if not os.path.lexists(r.source)]:
+            file = readable(self.record_file(gone[0].name))
+            raise OutputError(
+                f"{what}. {len(gone)} of them are of pictures that are not there any "
+                f"more ({gone[0].file}) and would stay behind. Delete their records "
+                f"({file}), or name another folder with --out."
+            )
         if others:
             raise OutputError(
                 f"{what}. {len(others)} of them are of pictures that are not among "
-                f"the given ones ({others[0]}) and would stay behind. Give those "
+                f"the given ones ({others[0].file}) and would stay behind. Give those "
                 "pictures, too, or name another folder with --out."
             )
 
@@ -317,6 +331,7 @@ def settings_of(config, weights_file, weights, overlay_size):
     del network["stages"]
     del network["box_network"]["recompute"]
     return {
+        "results_version": RESULTS_VERSION,
         "weights": str(weights),
         "weights_sha256": hashlib.sha256(Path(weights_file).read_bytes()).hexdigest(),
         "config_sha256": hashlib.sha256(json.dumps(network).encode()).hexdigest(),

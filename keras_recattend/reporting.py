@@ -127,6 +127,8 @@ def evaluate_run(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    if (out / UNFINISHED).exists():
+        _clear(out)
     (out / UNFINISHED).touch()
     if labels:
         (out / "labels").mkdir(exist_ok=True)
@@ -168,6 +170,12 @@ def evaluate_run(
     (out / UNFINISHED).unlink()
     _report(split, summary, unlabelled)
     return summary
+
+
+def _clear(out):
+    """Take away what an evaluation that was interrupted left: it may be of others."""
+    for path in (*out.glob("labels/*.png"), out / "images.csv", out / "overlays.png"):
+        path.unlink(missing_ok=True)
 
 
 def leave_unscored(preset, out):

@@ -16,8 +16,8 @@ __all__ = ["ExportError", "check_free", "write"]
 _LOG = logging.getLogger(__name__)
 
 FORMAT = 1
-# Every SavedModel has it, and hardly any other folder.
-MARK = "saved_model.pb"
+# Every SavedModel has the first, and those that were exported here the second.
+MARKS = ("saved_model.pb", "export.json")
 
 
 class ExportError(UserError):
@@ -29,8 +29,8 @@ def check_free(path, overwrite=False):
 
     Args:
         path: a folder that is to be made, or is empty.
-        overwrite: whether it may be a SavedModel, too. Other folders with files in
-            them are refused in any case.
+        overwrite: whether it may be an earlier export, too. Other folders with files
+            in them are refused in any case.
     """
     path = Path(path)
     with _told(path):
@@ -38,11 +38,11 @@ def check_free(path, overwrite=False):
             raise ExportError(f"{path} is a file; an export is a folder. Name another.")
         if not path.exists() or not any(path.iterdir()):
             return
-        is_export = (path / MARK).is_file()
+        is_export = all((path / mark).is_file() for mark in MARKS)
     if not is_export:
         raise ExportError(
-            f"{path} has files in it that are no exported model. Nothing was changed; "
-            "name another folder."
+            f"{path} has files in it that are no model exported from here "
+            f"({' and '.join(MARKS)}). Nothing was changed; name another folder."
         )
     if not overwrite:
         raise ExportError(

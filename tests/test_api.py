@@ -73,6 +73,14 @@ def test_an_unknown_option(trained):
         keras_recattend.load(trained[0].path, min_erea=3)
 
 
+def test_a_threshold_where_nothing_stops(tmp_path):
+    """As in the paper's presets: it would change nothing, in silence."""
+    config = tiny.paper_config().replace(inference={"stop": False})
+    RunFolder(tmp_path).create(config)
+    with pytest.raises(UserError, match="whatever their score"):
+        keras_recattend.load(tmp_path, score_threshold=0.9)
+
+
 def test_a_folder_without_weights(tmp_path):
     RunFolder(tmp_path / "run").create(tiny.config())
     with pytest.raises(UserError, match="no weights"):

@@ -51,8 +51,8 @@ def test_as_a_process(run, tmp_path):
     ("options", "message"),
     [
         (["--weights", "nothing", "--out", "new"], "neither a folder nor the name"),
-        (["--weights", "RUN", "--out", "full"], "no exported model"),
-        (["--weights", "RUN", "--out", "full", "--overwrite"], "no exported model"),
+        (["--weights", "RUN", "--out", "full"], "no model exported"),
+        (["--weights", "RUN", "--out", "full", "--overwrite"], "no model exported"),
         (["--weights", "RUN", "--out", "done"], "--overwrite"),
         (["--weights", "RUN", "--out", "full/file"], "is a file"),
         (["--weights", "RUN"], "--out"),
@@ -61,8 +61,8 @@ def test_as_a_process(run, tmp_path):
     ],
 )
 def test_mistakes_are_told(run, tmp_path, call, monkeypatch, options, message):
-    for name in ("full/file", "done/saved_model.pb"):
-        (tmp_path / name).parent.mkdir()
+    for name in ("full/file", "done/saved_model.pb", "done/export.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
     monkeypatch.chdir(tmp_path)
     code, text = call(*(run if option == "RUN" else option for option in options))

@@ -239,6 +239,15 @@ def test_pages(tmp_path):
     refuses(tmp_path / "stack.tif", "2 pages")
 
 
+@pytest.mark.parametrize("tags", [{254: 1}, {50706: b"\1\4\0\0"}], ids=["nef", "dng"])
+def test_a_camera_s_raw_file(tmp_path, tags):
+    """Pillow would show its thumbnail."""
+    Image.fromarray(quarters()).save(tmp_path / "raw.tif", tiffinfo=tags)
+    refuses(tmp_path / "raw.tif", "raw file")
+    Image.fromarray(quarters()).save(tmp_path / "whole.tif", tiffinfo={254: 0})
+    assert read_image(tmp_path / "whole.tif").shape == quarters().shape
+
+
 def test_numbers_that_are_no_colours(tmp_path):
     Image.fromarray(np.float32([[0.5, 1]])).save(tmp_path / "float.tif")
     refuses(tmp_path / "float.tif", "floating-point")

@@ -115,6 +115,42 @@ def test_links(tree):
     assert found == ["b.png", "broken.png", "round.png"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_folders_that_are_links(tree, tmp_path_factory):
+    """Each folder once, even where a link leads back."""
+    other = tmp_path_factory.mktemp("disk")
+    (other / "far.png").touch()
+    (tree / "start").mkdir()
+    os.symlink(other, tree / "start" / "disk")
+    os.symlink(tree / "start", other / "back")
+    assert names(find_images(["start"], recursive=True)) == ["start/disk/far.png"]
+    assert find_images(["start"])[0] == []
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(tree, monkeypatch):
+    """Its pictures are not left out in silence."""
+    scan = os.scandir
+
+    def forbidden(path):
+        if os.path.basename(path) == "locked":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    (tree / "some" / "locked").mkdir(parents=True)
+    (tree / "some" / "x.png").touch()
+    monkeypatch.setattr(os, "scandir", forbidden)
+    found, problems = find_images(["some"], recursive=True)
+    assert names((found, [])) == ["some/x.png"]
+    ((folder, message),) = problems
+    assert folder == os.path.join("some", "locked")
+    assert "Permission denied" in message
+    # Of a folder that cannot be read nobody can say that it has no pictures.
+    _, problems = find_images([os.path.join("some", "locked")])
+    assert [message for _, message in problems] == [
+        "some/locked cannot be looked into (Permission denied)."
+    ]
+
+
 # -- names -------------------------------------------------------------------------
 
 
@@ -131,6 +167,24 @@ def test_equal_stems(tmp_path):
     files = ["a/x.png", "b/x.png", "b/x.jpg", "c/b/x.jpg", "d/b/x.jpg", "d/X.png"]
     found = named(tmp_path, *files)
     assert found == ["x", "b_x", "b_x_jpg", "x_2", "x_3", "d_X"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_a_link_has_its_own_name(tmp_path):
+    """As in git-annex, where pictures are links to files named by a checksum."""
+    (tmp_path / "SHA256E-s123--ab12.png").touch()
+    os.symlink("SHA256E-s123--ab12.png", tmp_path / "plant_day03.png")
+    assert named(tmp_path, "plant_day03.png") == ["plant_day03"]
+
+
+def test_one_name_in_two_spellings_is_taken(tmp_path):
+    """Some file systems take them for one: an o with dots, and an o and its dots."""
+    whole, parts = "L\u00f6we", "Lo\u0308we"
+    found = named(tmp_path, f"a/{whole}.png", f"b/{parts}.png", "c/Stra\u00dfe.png")
+    assert found == [whole, f"b_{parts}", "Stra\u00dfe"]
+    assert named(tmp_path, "d/STRASSE.png", taken={"c/x.png": "Stra\u00dfe"}) == [
+        "d_STRASSE"
+    ]
 
 
 def test_names_stay_from_call_to_call(tmp_path):

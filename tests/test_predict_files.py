@@ -11,14 +11,16 @@ import sys
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 from stub_predictor import Stub, found, picture
 
 from keras_recattend import predict_files as module
+from keras_recattend import predictions
 from keras_recattend.input_files import find_images, source_of
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.predict_files import predict_files
-from keras_recattend.predictions import OutputError, PredictionFolder
+from keras_recattend.predictions import OutputError, PredictionFolder, settings_of
 from keras_recattend.result_pictures import picture_of, png_of_labels, thumbnail_of
 
 SETTINGS = {"weights": "w", "weights_sha256": "1", "inference": {"min_area": 5}}
@@ -350,6 +352,21 @@ def test_other_settings_are_refused(photos, tmp_path):
     assert content(out) == before
 
 
+def test_results_of_another_version_are_refused(photos, tmp_path, monkeypatch):
+    """The same weights and options, and other results."""
+    (tmp_path / "w").touch()
+
+    def settings():
+        return settings_of(tiny.config(), tmp_path / "w", "w", 1600)
+
+    out = tmp_path / "out"
+    predict(photos, out, settings=settings())
+    assert predict(photos, out, settings=settings()).skipped == 3
+    monkeypatch.setattr(predictions, "RESULTS_VERSION", 2)
+    with pytest.raises(OutputError, match="results_version was 1, now 2"):
+        predict(photos, out, settings=settings())
+
+
 def test_the_same_weights_by_another_name(photos, tmp_path):
     predict(photos, tmp_path / "out")
     moved = {**SETTINGS, "weights": "moved"}
@@ -439,6 +456,23 @@ def test_a_corrected_label_map_stays_in_the_tables_of_other_settings(photos, tmp
         assert not any("score" in a for a in own)
 
 
+def test_a_label_map_that_is_corrected_meanwhile_is_kept(photos, tmp_path):
+    """A call may take hours, and the results of the last one lie there."""
+    out = tmp_path / "out"
+    predict(photos, out)
+    written = []
+
+    class Slow(Stub):
+        def __call__(self, images):
+            if not written:
+                written.append(correct(out, "red"))
+            return super().__call__(images)
+
+    outcome = predict(photos, out, Slow(batch_size=1), overwrite=True)
+    assert (outcome.predicted, len(outcome.kept)) == (2, 1)
+    assert (out / "labels" / "red.png").read_bytes() == written[0]
+
+
 def test_pictures_that_were_moved_are_told(photos, tmp_path, caplog):
     out = tmp_path / "out"
     predict(photos, out)
@@ -455,6 +489,19 @@ def test_pictures_that_were_moved_are_told(photos, tmp_path, caplog):
     predict(moved, out)
     assert "no longer" not in caplog.text
     assert len(table(out, "counts.csv")) == 3
+
+
+def test_overwrite_tells_of_pictures_that_are_gone(photos, tmp_path):
+    """They cannot be given, so that it says what helps."""
+    out = tmp_path / "out"
+    predict(photos, out)
+    (photos / "none.png").unlink()
+    with pytest.raises(OutputError, match="not there any more") as error:
+        predict(photos, out, settings=OTHER, overwrite=True)
+    (record,) = (out / "records").glob("none.json")
+    assert str(record) in str(error.value)
+    record.unlink()
+    assert predict(photos, out, settings=OTHER, overwrite=True).predicted == 2
 
 
 def test_a_label_map_that_is_not_on_record_is_kept(photos, tmp_path):
@@ -521,6 +568,44 @@ def test_a_full_disk(photos, tmp_path, monkeypatch, where):
     assert not outcome.failures
     predict(photos, tmp_path / "whole")
     assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["new", "replaced"])
+@pytest.mark.parametrize("where", ["labels/red", "overlays/red", "records/red"])
+def test_killed_while_results_are_written(photos, tmp_path, monkeypatch, where, first):
+    """What it left is ours: the same command goes on."""
+    out = tmp_path / "out"
+    if not first:
+        predict(photos, out, Stub(), settings=OTHER)
+
+    def killed(path, data):
+        if where in path.as_posix():
+            raise SystemExit
+        write_atomically(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predictions, "write_atomically", killed)
+        with pytest.raises(SystemExit):
+            predict(photos, out, overwrite=True)
+    outcome = predict(photos, out, overwrite=not first)
+    assert (outcome.kept, outcome.failures) == ([], [])
+    predict(photos, tmp_path / "whole")
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_a_table_that_is_open_elsewhere_is_named(photos, tmp_path, monkeypatch):
+    """A spreadsheet does not let it be replaced, on Windows."""
+    out = tmp_path / "out"
+    replace = os.replace
+
+    def closed(old, new):
+        if str(new).endswith("counts.csv"):
+            raise PermissionError(errno.EACCES, "Access is denied", old, None, new)
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", closed)
+    with pytest.raises(OutputError, match=r"counts\.csv cannot be written.*Close it"):
+        predict(photos, out)
 
 
 def test_a_full_disk_at_the_start(photos, tmp_path, monkeypatch):

@@ -140,6 +140,16 @@ def test_a_label_map_that_is_none_any_more(export, tmp_path, image, words):
         export(again=True)
 
 
+def test_a_label_map_that_is_not_there(export, tmp_path):
+    """Moved away, say, and another call does not name its picture."""
+    export()
+    (tmp_path / "out" / "labels" / "b.png").unlink()
+    folder = PredictionFolder(tmp_path / "out")
+    records = list(folder.records().values())
+    with pytest.raises(UserError, match=r"b\.png does not exist.*records/b\.json"):
+        coco.write_coco(folder, records, tmp_path / "x" / "coco.json")
+
+
 def test_only_our_own_file_is_replaced(export, tmp_path):
     coco.check_free(tmp_path / "new.json")
     export()

@@ -134,8 +134,14 @@ def test_an_evaluation_that_was_interrupted_is_made_again(
         with pytest.raises(ZeroDivisionError):
             evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
     assert any((tmp_path / "labels").iterdir())
+    # Of another split, say: what is there in the end is of one.
+    (tmp_path / "labels" / "other.png").touch()
+    (tmp_path / "overlays.png").touch()
     check_free(tmp_path)
     evaluate_run(MODEL, examples, tmp_path, "val", labels=True)
+    names = {f"{example.name.replace('/', '_')}.png" for example in examples}
+    assert {path.name for path in (tmp_path / "labels").iterdir()} == names
+    assert not (tmp_path / "overlays.png").exists()
     with pytest.raises(UserError, match="an evaluation already"):
         check_free(tmp_path)
     (tmp_path / "metrics.json").unlink()

@@ -148,9 +148,12 @@ def test_an_export_is_replaced_on_demand(model, tmp_path):
 
 def test_other_folders_are_never_replaced(tmp_path):
     (tmp_path / "photo.jpg").touch()
-    for overwrite in (False, True):
-        with pytest.raises(saved_model.ExportError, match="no exported model"):
-            saved_model.check_free(tmp_path, overwrite)
+    # Somebody's own SavedModel is no export, either.
+    for name in ("photo.jpg", "saved_model.pb"):
+        (tmp_path / name).touch()
+        for overwrite in (False, True):
+            with pytest.raises(saved_model.ExportError, match="no model exported"):
+                saved_model.check_free(tmp_path, overwrite)
     with pytest.raises(saved_model.ExportError, match="is a file"):
         saved_model.check_free(tmp_path / "photo.jpg", True)
 
@@ -159,6 +162,7 @@ def test_a_full_disk_leaves_the_old_export(model, tmp_path, monkeypatch):
     path = tmp_path / "model"
     path.mkdir()
     (path / "saved_model.pb").write_text("old")
+    (path / "export.json").write_text("{}")
 
     def full(_, folder, **__):
         Path(folder).mkdir()

@@ -103,7 +103,9 @@ def main(arguments=None):
     try:
         rows = rows_of(options.results, options.pattern, options.mm_per_pixel)
         options.out.mkdir(parents=True, exist_ok=True)
-        with open(options.out / "growth.csv", "w", newline="") as file:
+        with open(
+            options.out / "growth.csv", "w", newline="", encoding="utf-8"
+        ) as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)

@@ -68,7 +68,9 @@ class CityscapesSubmission:
             if label_id:
                 file = f"masks/{name}_{i}.png"
                 mask = np.uint8(255) * (labels == i)
-                cv2.imwrite(str(self.folder / file), mask, _PNG)
+                # imwrite would say False of a full disk, and nothing else.
+                _, png = cv2.imencode(".png", mask, _PNG)
+                (self.folder / file).write_bytes(png)
                 lines.append(f"{file} {label_id} {score:.6f}\n")
         self.text_file(name).write_text("".join(lines))
 
