@@ -148,6 +148,10 @@ def parse(arguments=None):
         raise UserError(f"--panels must be 0 or more, got {options.panels}.")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
+    for name in ("records_dir", "run_dir", "init"):
+        # A shell leaves --run-dir=~/runs/a as it is.
+        if (getattr(options, name) or "").startswith("~"):
+            setattr(options, name, str(Path(getattr(options, name)).expanduser()))
     check_strategy(options.strategy)
     if options.precision not in PRECISIONS:
         raise UserError(

@@ -1,7 +1,7 @@
 """Leakage: images that validate a training, and trained the weights it starts from."""
 
-import contextlib
 import logging
+from pathlib import Path
 
 from datasets import catalog, splits
 from datasets.cvppp import USUAL_SUBSET
@@ -26,7 +26,8 @@ def check_start(start, manifest, split, fold=None):
         DataError: there are such images, and the training is a fold: it is asked for
             in order to score images that no weights have seen.
     """
-    seen = sorted(trained_names(start, manifest) & set(split["val"]))
+    trained, certain = _trained(start, manifest)
+    seen = sorted(trained & set(split["val"]))
     if not seen:
         return
     names = ", ".join(seen[:MOST_NAMES]) + (", ..." if len(seen) > MOST_NAMES else "")
@@ -34,7 +35,9 @@ def check_start(start, manifest, split, fold=None):
         f"{len(seen)} of the {len(split['val'])} images that validate have trained "
         f"{start}, or what that started from, by their names ({names})"
     )
-    if fold:
+    if certain.isdisjoint(seen):
+        told += ". They lay in another folder then; if they are the same"
+    elif fold:
         raise DataError(
             f"{told}: they cannot score the fold {fold}. Start from weights of the "
             "same fold and --seed, or from some that know none of these images."
@@ -59,11 +62,24 @@ def trained_names(start, manifest):
     Raises:
         RunError: there are no such weights. DataError: their split cannot be read.
     """
-    names = set()
+    return _trained(start, manifest)[0]
+
+
+def _trained(start, manifest):
+    """All names, and those without doubt.
+
+    Somebody's own pictures that lay in another folder than the manifest's may be
+    others: 001.png is in many.
+    """
+    names, certain = set(), set()
     for folder, options in _chain(start):
-        if _of_same_data(options, manifest):
-            names |= _names(folder, options, manifest)
-    return names
+        if not _of_same_data(options, manifest):
+            continue
+        of_run = _names(folder, options, manifest)
+        names |= of_run
+        if not _lay_elsewhere(options, manifest):
+            certain |= of_run
+    return names, certain
 
 
 def _chain(start, known=()):
@@ -74,9 +90,15 @@ def _chain(start, known=()):
     options = folder.read()[1].get("options", {})
     yield folder, options
     if options.get("init"):
-        # What they started from may be gone by now.
-        with contextlib.suppress(RunError):
+        try:
             yield from _chain(options["init"], (*known, folder.path))
+        except RunError:
+            _LOG.warning(
+                "%s started from %s, which is not there any more: whether images that "
+                "validate have trained it cannot be told.",
+                folder.path,
+                options["init"],
+            )
 
 
 def _of_same_data(options, manifest):
@@ -89,6 +111,19 @@ def _of_same_data(options, manifest):
         return False
     subset = manifest.source.get("options", {}).get("subset")
     return subset is None or given.get("subset", USUAL_SUBSET) == subset
+
+
+def _lay_elsewhere(options, manifest):
+    """Whether a run trained on own pictures, and not on those of the manifest."""
+    now = manifest.source.get("location")
+    then = [options.get(name) for name in ("data_dir", "images", "annotations")]
+    then = [Path(path) for path in then if path]
+    if not (catalog.DATASETS[manifest.dataset].own and now and then):
+        return False
+    now = Path(now)
+    return not any(
+        path.is_relative_to(now) or now.is_relative_to(path) for path in then
+    )
 
 
 def _names(folder, options, manifest):

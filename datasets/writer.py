@@ -58,7 +58,7 @@ def write_records(
     _check_names(source)
     plan = _plan(source)
     contents = recorded_contents(source) if source.own else {}
-    with unfinished(directory, _description(source, min_area, plan)) as folder:
+    with unfinished(directory, _description(source, min_area)) as folder:
         _check_free(directory)
         try:
             rows = _write(source, folder, plan, min_area, progress, workers)
@@ -109,7 +109,7 @@ def _plan(source):
     ]
 
 
-def _description(source, min_area, plan):
+def _description(source, min_area):
     """What must be equal for an unfinished conversion to go on."""
     return {
         "format": FORMAT_VERSION,
@@ -118,14 +118,16 @@ def _description(source, min_area, plan):
         "options": source.options,
         "classes": source.class_names,
         "least area": min_area,
-        "shards": len(plan),
-        "images a shard": len(plan[0][1]),
     }
 
 
 def _write(source, folder, plan, min_area, progress, workers):
     """Make the shards that are not there yet; returns the rows of all."""
     places = [(folder / name, _rows_file(folder, name), items) for name, items in plan]
+    # With other images there may be another number of shards, which is in their names.
+    for left in {*folder.glob("*.tfrecord")} - {shard for shard, *_ in places}:
+        left.unlink()
+        _rows_file(folder, left.name).unlink(missing_ok=True)
     kept = [finished_rows(*place, source.location) for place in places]
     waiting = [
         item

@@ -124,7 +124,9 @@ def _check_starts(init, numbers):
     missing = [
         str(k)
         for k, folder in folders.items()
-        if not (folder.metrics_file.is_file() and folder.best_weights.is_file())
+        # Stages that are not scored leave the last weights alone.
+        if not folder.metrics_file.is_file()
+        or not (folder.best_weights.is_file() or folder.last_weights.is_file())
     ]
     if missing:
         raise UserError(

@@ -180,6 +180,30 @@ class RunFolder:
         np.savez(temporary, **arrays)
         os.replace(temporary, self.state_file)
 
+    def keep_history(self, about):
+        """Drop the rows that `save_state` did not follow: their epochs come again.
+
+        Args:
+            about: as from `load_about`.
+        """
+        if not self.history_file.exists():
+            return
+        with open(self.history_file, newline="") as file:
+            heading, *rows = csv.reader(file)
+        stage, epoch = heading.index("stage"), heading.index("epoch")
+        kept = [
+            row
+            for row in rows
+            if row[stage] in about["done"]
+            or (row[stage] == about["stage"] and int(row[epoch]) <= about["epoch"])
+        ]
+        if len(kept) == len(rows):
+            return
+        temporary = self.history_file.with_name("writing." + self.history_file.name)
+        with open(temporary, "w", newline="") as file:
+            csv.writer(file).writerows([heading, *kept])
+        os.replace(temporary, self.history_file)
+
     def load_about(self):
         """Return what `save_state` was told, or None when there is no state."""
         if not self.state_file.is_file():
@@ -249,6 +273,16 @@ def _check_all_used(path, model):
         raise ValueError(f"{count} arrays, but the model has {len(model.weights)}.")
 
 
+def is_shipped(name):
+    """Whether `find_weights` takes it for the name of shipped weights."""
+    is_run = (Path(name) / "config.json").is_file()
+    return not is_run and name in _shipped_names()
+
+
+def _shipped_names():
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
+
+
 def find_weights(name):
     """Return the folder of weights: a folder, or the name of shipped weights.
 
@@ -258,12 +292,12 @@ def find_weights(name):
     Raises:
         RunError: there is no such folder, naming the shipped ones.
     """
+    if is_shipped(name):
+        return RunFolder(PRETRAINED / name)
     path = Path(name)
-    shipped = {p.parent.name: p.parent for p in PRETRAINED.glob("*/config.json")}
-    if name in shipped and not (path / "config.json").is_file():
-        return RunFolder(shipped[name])
     if path.is_dir():
         return RunFolder(path)
+    shipped = _shipped_names()
     raise RunError(
         f"{name!r} is neither a folder nor the name of shipped weights."
         + (near_names(name, shipped) if shipped else " None are shipped.")

@@ -4,7 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
-__all__ = ["kept", "resumed"]
+from keras_recattend.run_folder import is_shipped
+
+__all__ = ["PATHS", "kept", "resumed", "whole_paths"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -13,17 +15,34 @@ LEFT_OUT = ("resume", "run_dir", "quiet", "panels", "strategy")
 PATHS = ("data_dir", "records_dir", "annotations", "images")
 
 
+def whole_paths(values):
+    """Return options with those that are paths from the root on, `~` written out.
+
+    A shell leaves `--data-dir=~/own` as it is.
+
+    Args:
+        values: {name: value}; any of `PATHS`, and a folder in "init", are changed.
+    """
+    changed = dict(values)
+    for name in PATHS:
+        if values.get(name):
+            changed[name] = str(Path(values[name]).expanduser().resolve())
+    start = values.get("init")
+    if start and not is_shipped(start) and Path(start).expanduser().is_dir():
+        changed["init"] = str(Path(start).expanduser().resolve())
+    return changed
+
+
 def kept(options):
     """Return what a run keeps of `train.py`'s parsed options, {name: value}."""
-    values = {k: v for k, v in vars(options).items() if k not in LEFT_OUT}
-    for name in PATHS:
-        if values[name]:
-            values[name] = str(Path(values[name]).resolve())
-    return values
+    return whole_paths({k: v for k, v in vars(options).items() if k not in LEFT_OUT})
 
 
 def resumed(options, stored, defaults):
     """Return the options of the run that goes on; tells of others that were given.
+
+    Paths that are given count: data may have moved. Where the raw files are gone and
+    the records were named, the records do.
 
     Args:
         options: as parsed.
@@ -32,11 +51,20 @@ def resumed(options, stored, defaults):
     """
     # Runs of before an option was there had its default.
     stored = kept(defaults) | stored
+    of_call = kept(options)
     for name, value in stored.items():
-        given = getattr(options, name)
-        if given not in (getattr(defaults, name), value):
+        given = of_call[name]
+        if given in (getattr(defaults, name), value):
+            continue
+        if name in PATHS:
+            stored[name] = given
+        else:
             flag = "--" + name.replace("_", "-")
             _LOG.warning(
                 "%s %s is not used: the run goes on with %s.", flag, given, value
             )
+    raw = stored["data_dir"]
+    if raw and stored["records_dir"] and not Path(raw).exists():
+        _LOG.warning("%s is not there any more: the records alone are used.", raw)
+        stored["data_dir"] = None
     return argparse.Namespace(**vars(options) | stored)

@@ -213,7 +213,7 @@ class RunSeries:
         asked = {name: getattr(self._options, name) for name in self._noted}
         for name in _FOLDERS:
             if asked[name]:
-                asked[name] = str(Path(asked[name]).resolve())
+                asked[name] = str(Path(asked[name]).expanduser().resolve())
         if not self._file.is_file() and not self._is_free():
             raise UserError(
                 f"{self.out} exists already and holds something else than what this "

@@ -182,6 +182,8 @@ class Training:
                 "did not finish an epoch. Start it again in a new folder."
             )
         self.folder.load_state(self.model)
+        if self.workers.is_chief:
+            self.folder.keep_history(about)
         return about
 
     def _stage(self, name, minutes, at, done, best):
@@ -195,13 +197,15 @@ class Training:
         stage = objective.stage
         step = at.get("step", 0)
         workers.check_same(step, f"the step at which stage {name} goes on")
+        # Its images may be read here, which is no part of the stage's time.
+        batches = self.validation(stage.batch_size)
         caches, spent = None, 0.0
         if name != "preprocess" and self._keeps_maps:
             caches, spent = self._maps.caches(minutes)
         elapsed = at.get("elapsed", 0.0) + spent
         clock = workers.clock(stage.steps, minutes, self.max_steps, step, elapsed)
         self._compile(objective, step, resume=bool(at))
-        validation = self._validation(objective, clock, caches, best)
+        validation = self._validation(objective, clock, batches, caches, best)
         stop = StopOnSignal(clock)
         callbacks = [Pace(objective, clock), stop, validation]
         if workers.is_chief:
@@ -210,6 +214,8 @@ class Training:
         _LOG.info("Stage %s: %s, batches of %d.", name, limit, stage.batch_size)
         began = time.monotonic()
         clock.agree()
+        if clock.done and not step:
+            _LOG.warning("Stage %s has no time: nothing of it is trained.", name)
         if not clock.done:
             stream = workers.distributed(
                 lambda: self._stream(stage.batch_size, step, seed, caches)
@@ -248,10 +254,9 @@ class Training:
             iterations = tf.convert_to_tensor(self.model.optimizer.iterations)
             objective.skipped.assign(step - tf.cast(iterations, tf.int64))
 
-    def _validation(self, objective, clock, caches, best):
+    def _validation(self, objective, clock, batches, caches, best):
         """The callback that scores the validation split; `best` is the SBD so far."""
         stage = objective.stage
-        batches = self.validation(stage.batch_size)
         if caches and batches is not None:
             batches = caches[1].join(batches)
         return Validation(

@@ -133,6 +133,7 @@ def test_a_cross_validation_to_start_from_must_have_the_folds(trained, call, lac
     call(*USUAL)
     for number in (1, 2, 3):
         pathlib.Path(f"out/fold-{number}/best.weights.h5").touch()
+        pathlib.Path(f"out/fold-{number}/last.weights.h5").unlink(missing_ok=True)
     pathlib.Path("out/fold-2", lacking).unlink()
     again = (*USUAL[:-1], "again", "--init", "out")
     code, printed = call(*again)

@@ -256,6 +256,33 @@ def test_history_has_one_header_and_gaps_stay_empty(folder):
     ]
 
 
+def test_history_ends_where_the_state_does(folder):
+    """A kill between the two: the epoch comes again, and must not be there twice."""
+    columns = ["stage", "epoch", "sbd"]
+    epochs = [("box", 1), ("box", 2), ("joint", 1), ("joint", 2), ("joint", 3)]
+    for stage, epoch in epochs:
+        folder.append_history({"stage": stage, "epoch": epoch}, columns)
+    before = folder.history_file.read_bytes()
+    about = {"done": ["box"], "stage": "joint", "epoch": 3}
+    folder.keep_history(about)
+    assert folder.history_file.read_bytes() == before
+    folder.keep_history(about | {"epoch": 2})
+    with open(folder.history_file, newline="") as file:
+        rows = [(row["stage"], int(row["epoch"])) for row in csv.DictReader(file)]
+    assert rows == epochs[:4]
+    # Between two stages there is no epoch to go on with.
+    folder.keep_history({"done": ["box"], "stage": None})
+    folder.append_history({"stage": "joint", "epoch": 1}, columns)
+    with open(folder.history_file, newline="") as file:
+        rows = [(row["stage"], int(row["epoch"])) for row in csv.DictReader(file)]
+    assert rows == epochs[:3]
+
+
+def test_a_run_without_history_has_none_to_keep(folder):
+    folder.keep_history({"done": [], "stage": "box", "epoch": 1})
+    assert not folder.history_file.exists()
+
+
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
     for name in ("leaves", "cvppp"):

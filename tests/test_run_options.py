@@ -22,6 +22,53 @@ def test_paths_are_kept_whole(tmp_path, monkeypatch):
     assert values["records_dir"] is None
 
 
+def test_home_is_written_out(tmp_path, monkeypatch):
+    """A shell leaves `--data-dir=~/own` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "a0").mkdir()
+    given = ["--data-dir=~/own", "--records-dir=~/records", "--run-dir=~/a1"]
+    options = train.parse([*given, "--init=~/a0"])
+    values = kept(options)
+    assert Path(values["data_dir"]) == (tmp_path / "own").resolve()
+    assert Path(values["records_dir"]) == (tmp_path / "records").resolve()
+    assert Path(values["init"]) == (tmp_path / "a0").resolve()
+    assert Path(options.run_dir) == tmp_path / "a1"
+
+
+def test_where_the_start_lies_is_kept(tmp_path, monkeypatch):
+    """It is asked for again when the run is a start itself, from anywhere."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a0").mkdir()
+    assert kept(train.parse(["--init", "a0"]))["init"] == str(Path("a0").resolve())
+    # Shipped weights are known by their name, whatever lies in such a folder.
+    (tmp_path / "leaves").mkdir()
+    assert kept(train.parse(["--init", "leaves"]))["init"] == "leaves"
+
+
+def test_data_that_has_moved(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("old", "new"):
+        Path(folder).mkdir()
+    given = ["--data-dir", "old", "--records-dir", "r"]
+    stored = kept(train.parse(given))
+    resume = ["--resume", "--run-dir", "a"]
+
+    def go_on(*more):
+        return resumed(train.parse([*resume, *more]), stored, train.parse([]))
+
+    # The same command: the same folder, however it is spelled.
+    assert go_on(*given).data_dir == str(Path("old").resolve())
+    assert not caplog.records
+    Path("old").rmdir()
+    assert go_on("--data-dir", "new").data_dir == str(Path("new").resolve())
+    assert not caplog.records
+    options = go_on()
+    assert options.data_dir is None
+    assert options.records_dir == str(Path("r").resolve())
+    assert "the records alone are used" in caplog.text
+
+
 def test_a_run_goes_on_with_its_own_options(caplog):
     stored = kept(train.parse(["--seed", "3", "--max-steps", "7"]))
     given = ["--resume", "--run-dir", "a", "--seed", "4", "--strategy", "mirrored"]

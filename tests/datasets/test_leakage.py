@@ -1,5 +1,6 @@
 """Who must not score: images that trained the weights that a training starts from."""
 
+import dataclasses
 import logging
 
 import pytest
@@ -111,6 +112,26 @@ def test_shipped_weights_of_somebodys_own_pictures_tell_nothing(tmp_path):
     own = manifest_of("folder")
     start = leave_run(tmp_path / "run", own, stored=False, val_fraction=0)
     assert trained_names(start, own) == set()
+
+
+def test_own_pictures_of_the_same_names_may_be_others(tmp_path, caplog):
+    """001.png is in many folders: that is told, and no fold is refused for it."""
+    own = manifest_of("folder")
+    here = dataclasses.replace(own, source=own.source | {"location": "/data/cells"})
+    split = make_split(here, fold="2/5")
+    with caplog.at_level(logging.WARNING):
+        other = leave_run(tmp_path / "other", own, fold="1/5", data_dir="/data/nuclei")
+        check_start(other, here, split, "2/5")
+    assert "They lay in another folder then" in caplog.text
+    same = leave_run(tmp_path / "same", own, fold="1/5", data_dir="/data/cells")
+    with pytest.raises(DataError, match="cannot score the fold 2/5"):
+        check_start(same, here, split, "2/5")
+
+
+def test_a_start_whose_own_start_is_gone_is_told(tmp_path, caplog):
+    start = leave_run(tmp_path / "run", fold="2/5", init=str(tmp_path / "gone"))
+    check_start(start, PLANTS, make_split(PLANTS, fold="2/5"), "2/5")
+    assert "gone, which is not there any more" in caplog.text
 
 
 def test_a_start_that_is_not_there(tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 import os
@@ -175,6 +176,28 @@ def test_after_a_bad_file_only_what_changed_is_read(tmp_path, three_a_shard):
     parts.sizes[4], parts.sizes[5] = 11, 12
     writer.write_records(parts.source(), tmp_path / "r", 0)
     assert parts.read == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("count", "read"),
+    [(8, [6, 7]), (7, [0, 1, 2, 3, 4, 6])],
+    ids=["as many shards", "one shard fewer"],
+)
+def test_after_a_bad_file_was_taken_away(tmp_path, three_a_shard, count, read):
+    """The same command goes on, though there is an image less."""
+    parts = Counted(count, stop_at=5, error=DataError("damaged"))
+    with pytest.raises(DataError, match="damaged"):
+        writer.write_records(parts.source(), tmp_path / "r", 0)
+    parts.read = []
+    items = tuple(item for item in parts.source().items if item.data != 5)
+    source = dataclasses.replace(parts.source(), items=items)
+    manifest = writer.write_records(source, tmp_path / "r", 0)
+    assert parts.read == read
+    assert [e.source_id for e in manifest.images] == [item.name for item in items]
+    files = {path.name for path in (tmp_path / "r").glob("*.tfrecord")}
+    assert files == {shard.file for shard in manifest.shards}
+    writer.write_records(source, tmp_path / "whole", 0)
+    assert bytes_of(tmp_path / "r") == bytes_of(tmp_path / "whole")
 
 
 def test_a_file_that_was_written_since_is_read_again(tmp_path, three_a_shard):
