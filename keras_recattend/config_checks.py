@@ -117,15 +117,12 @@ def _check_recompute(config):
 
 
 def _check_center_map(config):
-    network, filters = config.box_network, config.segmentation.filters
-    if network.center_map and not (
-        network.heat_map and network.late_canvas and filters == "normalized"
-    ):
+    network = config.box_network
+    if network.center_map and not (network.heat_map and network.late_canvas):
         raise ConfigError(
-            "box_network.center_map needs heat_map=True, late_canvas=True and "
-            f"segmentation.filters='normalized', got heat_map={network.heat_map}, "
-            f"late_canvas={network.late_canvas} and "
-            f"filters={filters!r}. Set center_map to False."
+            "box_network.center_map needs heat_map=True and late_canvas=True, got "
+            f"heat_map={network.heat_map} and late_canvas={network.late_canvas}. Set "
+            "center_map to False."
         )
 
 
@@ -350,6 +347,12 @@ def _check_inference(config):
         raise ConfigError(
             "inference.inhibition shuts a cell of the heat map: it needs "
             "box_network.heat_map=True, got False. Set inhibition to False."
+        )
+    if config.box_network.heat_map and filters != "normalized":
+        raise ConfigError(
+            "box_network.heat_map predicts no variances and gammas, which "
+            f"segmentation.filters={filters!r} reads. Set filters to 'normalized', or "
+            "heat_map to False."
         )
     # Density filters give masks of the whole image and no probabilities in a patch,
     # normalised ones patches that are pasted as they are.

@@ -61,12 +61,14 @@ class ObjectiveModel(keras.Model):
             terms, measures = self.objective(self, batch, step, training=True)
             loss = tf.add_n(list(terms.values()))
             scaled = self.optimizer.scale_loss(loss)
+        # Of this step: applying the gradients may double a float16 model's.
+        scale = self.optimizer.scale_loss(tf.constant(1.0))
         variables = self.objective.variables(self)
         gradients = self._shared(tape.gradient(scaled, variables))
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.objective.skipped.assign(step + 1 - self.optimizer.iterations)
         self._share_statistics(variables)
-        self._track_gradients(gradients)
+        self._track_gradients(gradients, scale)
         results = self._track({"loss": loss} | terms | measures, batch)
         norm = {"gradient_norm": self.objective.gradient_norm.result()}
         return results | self._reported(norm)
@@ -129,15 +131,14 @@ class ObjectiveModel(keras.Model):
             return {name: value[tf.newaxis] for name, value in results.items()}
         return results
 
-    def _track_gradients(self, gradients):
+    def _track_gradients(self, gradients, scale):
         """Keep the running mean of the gradients' norm, before any clipping.
 
         Args:
-            gradients: as from `_shared`.
+            gradients: as from `_shared`, times `scale`.
         """
         # Under mixed precision they are scaled, and a step whose gradients overflow is
         # left out by the optimizer: it does not count here either.
-        scale = self.optimizer.scale_loss(tf.constant(1.0))
         norm = tf.linalg.global_norm(gradients) * replicas.count() / scale
         finite = tf.math.is_finite(norm)
         tracker = self.objective.gradient_norm

@@ -183,5 +183,5 @@ class _Revision:
         prepared = self.prepared._replace(features=()).of(index)
         canvas = Others(*(tf.gather(values, index) for values in others)).without(t)
         center, size = model.around_mask(was, self.growth)
-        segment = model.segment(prepared, canvas, None, center, size)
+        segment = model.segment(prepared, canvas, None, center, size, step=t)
         return _Drawn(tf.sigmoid(segment.heat), center, size)

@@ -88,10 +88,16 @@ def unroll(
 
 
 def _marked_truth(model, centers, truth, greedy):
-    """The centre map with the greedily matched truth."""
-    center = tf.einsum("bt,btc->bc", greedy, truth.center)
-    size = tf.einsum("bt,btc->bc", greedy, truth.size)
-    there = tf.reduce_sum(greedy, axis=-1, keepdims=True)
+    """The centre map with the greedily matched truth.
+
+    A step that meets no object has all slots as its match, equally, those of none, too.
+    """
+    share = greedy * truth.exists
+    there = tf.reduce_sum(share, axis=-1, keepdims=True)
+    share = tf.math.divide_no_nan(share, there)
+    there = tf.cast(there > 0.0, tf.float32)
+    center = tf.einsum("bt,btc->bc", share, truth.center)
+    size = tf.einsum("bt,btc->bc", share, truth.size)
     return tf.maximum(centers, there * model.box_head.blobs(center, size))
 
 

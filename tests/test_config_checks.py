@@ -117,14 +117,20 @@ def test_no_more_is_recomputed_than_there_is(count):
     [
         {"box_network": {"heat_map": False}},
         {"box_network": {"late_canvas": False}},
-        {"segmentation": {"filters": "density"}},
     ],
 )
-def test_a_center_map_goes_with_heat_map_late_canvas_and_tight_boxes(without):
+def test_a_center_map_goes_with_heat_map_and_late_canvas(without):
     plain = {"inference": {"inhibition": False, "refinements": 0}}
     base = heat_config().replace(**plain, **without)
     with pytest.raises(ConfigError, match="center_map needs"):
         base.replace(box_network={"center_map": True})
+
+
+def test_a_heat_map_predicts_nothing_that_density_filters_read():
+    plain = {"inference": {"inhibition": False, "refinements": 0}}
+    density = {"segmentation": {"filters": "density"}}
+    with pytest.raises(ConfigError, match="heat_map predicts no variances"):
+        heat_config().replace(**plain, **density)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import tensorflow as tf
 from stopping import differing_threshold, stop_steps
 from tiny_models import build_with_images
 
-from keras_recattend.revision import Others
+from keras_recattend.revision import Others, revise
 
 
 def test_the_canvas_of_all_others_is_their_maximum():
@@ -104,6 +104,27 @@ def test_revisions_equal_one_object_at_a_time(tiny, outputs):
                 np.testing.assert_allclose(
                     out[name][b, found], values, rtol=1e-3, atol=1e-4, err_msg=name
                 )
+
+
+def test_every_step_is_drawn_anew_by_its_own_statistics(tiny, monkeypatch):
+    """Where normalisation knows time steps, those of the step that found the object."""
+    model, image, extra, counts = tiny
+    asked, segment = [], model.segment
+
+    def spy(*arguments, step=0, **options):
+        asked.append(int(step))
+        return segment(*arguments, step=step, **options)
+
+    first = revised(model, image, extra, 0, stop=False)
+    settings = model.config.replace(inference={"revisions": 1}).inference
+    monkeypatch.setattr(model, "segment", spy)
+    tf.config.run_functions_eagerly(True)
+    try:
+        revise(model, model.prepare(image, extra), first, settings)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert max(counts) > 1
+    assert asked == list(range(max(counts)))
 
 
 def test_what_was_not_found_stays(tiny, outputs):

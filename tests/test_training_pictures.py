@@ -135,17 +135,20 @@ def test_maps_at_every_scored_epoch(tmp_path):
 
 
 def test_the_norm_of_the_gradients():
-    """Against a tape of its own; a scaled loss changes nothing."""
+    """Against a tape of its own; a scaled loss changes nothing, nor a growing scale."""
     import keras
 
     batch = tiny.batch((3, 2))
     norms = []
-    for scaled in (False, True):
+    # Steps after which the scale doubles.
+    for growth in (None, 2000, 1):
         keras.utils.set_random_seed(1)
         model = RecurrentAttention(tiny.config())
         optimizer = keras.optimizers.SGD(0.0, global_clipnorm=1e-3)
-        if scaled:
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        if growth:
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                optimizer, dynamic_growth_steps=growth
+            )
         model.compile(optimizer)
         norms.append(float(model.train_step(batch)["gradient_norm"]))
     with tf.GradientTape() as tape:
@@ -163,5 +166,5 @@ def test_an_overflow_under_loss_scaling_does_not_count():
     model = RecurrentAttention(tiny.config())
     model.compile(keras.optimizers.SGD(0.0))
     for gradient, mean in [([3.0, 4.0], 5.0), ([np.inf], 5.0), ([1.0], 3.0)]:
-        model._track_gradients([tf.constant(gradient)])
+        model._track_gradients([tf.constant(gradient)], 1.0)
         assert model.objective.gradient_norm.result() == mean

@@ -1,11 +1,14 @@
 """Training's loop: with and without the truth."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tiny_models import build_with_images
 
 from keras_recattend.truth import Truth
+from keras_recattend.unrolling import _marked_truth
 
 
 @pytest.fixture(
@@ -33,6 +36,24 @@ def test_unroll_without_truth_is_inference(tiny):
     expected = model.infer(image, extra, stop=False)
     np.testing.assert_allclose(out["masks"], expected["masks"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(out["scores"], expected["scores"], rtol=1e-4, atol=1e-5)
+
+
+def test_the_centre_map_has_no_mark_of_an_object_that_is_not_there():
+    """A step that meets nothing has all slots as its match, in equal parts."""
+    box_head = types.SimpleNamespace(
+        blobs=lambda center, size: tf.concat([center, size], axis=-1)
+    )
+    model = types.SimpleNamespace(box_head=box_head)
+    exists = tf.constant([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    center = tf.constant(3 * [[[4.0, 6.0], [8.0, 2.0], [0.5, 0.5]]])
+    size = tf.ones_like(center)
+    truth = types.SimpleNamespace(exists=exists, center=center, size=size)
+    greedy = tf.constant(
+        [[0.0, 1.0, 0.0], [1 / 3, 1 / 3, 1 / 3], [1 / 3, 1 / 3, 1 / 3]]
+    )
+    marked = _marked_truth(model, tf.zeros([3, 4]), truth, greedy)
+    expected = [[8.0, 2.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [4.0, 6.0, 1.0, 1.0]]
+    np.testing.assert_allclose(marked, expected, atol=1e-6)
 
 
 def test_unroll_shows_the_truth_where_switched_on(tiny, random):

@@ -63,9 +63,12 @@ class JointStage(Objective):
             batch["labels"], self.config.timespan, self.stage.box_padding
         )
         thetas = self.thetas(step)
+        if not training:
+            # Nothing of the truth is shown, and none is reported.
+            thetas = tuple(0.0 * theta for theta in thetas)
         batch_size = tf.shape(truth.exists)[0]
         switches = tuple(
-            draw_switches(theta if training else 0.0 * theta, batch_size, s)
+            draw_switches(theta, batch_size, s)
             for theta, s in zip(thetas, (seeds[0], seeds[1]), strict=True)
         )
         norm = self.batch_statistics(training)

@@ -119,6 +119,8 @@ class _Steps:
         self.center, self.size, self.exists = boxes
         self.last_step = tf.cast(tf.reduce_sum(self.exists, axis=-1), tf.int32)
         self.pixels = object_pixels(self.labels, self.exists.shape[1])
+        area = tf.reduce_sum(self.pixels, axis=1)
+        self.unseen = tf.cast(tf.equal(area, 0.0), tf.float32)
         self.prepared = model.prepare(batch["image"], batch.get("extra"))
         settings = model.config.inference
         self.settings = dataclasses.replace(
@@ -145,10 +147,19 @@ class _Steps:
         if self.center_map:
             return state | {"found": self._found(state["claimed"])}
         canvas = state["canvas"][:, tf.newaxis]
-        return state | {"found": covered_objects(canvas, self.pixels)[:, 0]}
+        covered = covered_objects(canvas, self.pixels)[:, 0]
+        return state | {"found": self._with_unseen(covered)}
 
     def _found(self, claimed):
-        return self.exists * tf.cast(claimed > FOUND, tf.float32)
+        return self._with_unseen(tf.cast(claimed > FOUND, tf.float32))
+
+    def _with_unseen(self, found):
+        """What is found, and objects so small that `object_pixels` has none of theirs.
+
+        Nothing that is drawn could ever find them, and the look after all others would
+        be taught that one is left.
+        """
+        return self.exists * tf.maximum(found, self.unseen)
 
     def after(self, t, before):
         """The loop's state after step t, and what is kept of what it has drawn."""

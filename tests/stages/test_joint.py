@@ -125,7 +125,8 @@ def test_theta_zero_writes_the_models_own_masks(spied):
 def test_validation_shows_no_truth(spied):
     model, calls = spied
     stage = JointStage(config_like(model, **ALWAYS))
-    stage(model, tiny.batch((2, 1)), 0, training=False)
+    _, measures = stage(model, tiny.batch((2, 1)), 0, training=False)
+    assert float(measures["theta_box"]) == float(measures["theta_mask"]) == 0.0
     switches, options, _, _ = calls[0]
     for switch in switches:
         assert not np.any(switch)

@@ -341,6 +341,18 @@ def test_masks_drawn_anew_are_more_patches_of_the_same_loss(
     assert shown[0][:, 3:].any() == any(counts)
 
 
+@pytest.mark.parametrize("kind", ["canvas", "centre map"])
+def test_an_object_that_is_too_small_to_be_looked_for_is_not_left(kind):
+    """Every other pixel is compared; this object has one in between."""
+    labels = np.zeros((1, *tiny.SIZE), np.int32)
+    labels[0, 4:12, 4:14], labels[0, 21, 21] = 1, 2
+    batch = {"image": tf.zeros([1, *tiny.SIZE, 3]), "labels": tf.constant(labels)}
+    masks = np.stack([labels == 1, labels == 2]).astype(np.float32)
+    found = {"canvas": Finder, "centre map": Marker}[kind](masks)
+    result = rollout(found, batch, boxes_of(labels), 0.0, SEED)
+    np.testing.assert_array_equal(result.found[0, :2], [[0, 1, 0], [1, 1, 0]])
+
+
 # -- with a centre map -------------------------------------------------------------
 
 
