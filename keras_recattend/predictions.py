@@ -365,6 +365,8 @@ def _differences(old, new):
             continue
         if isinstance(before, dict) and isinstance(now, dict):
             lines += [f"{key} {line}" for line in _differences(before, now)]
+        elif key == "results_version":
+            lines.append("another version of this program")
         elif key.endswith("sha256"):
             lines.append(f"another {key.removesuffix('_sha256')} file")
         else:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_recattend.run_folder import is_shipped
 
-__all__ = ["PATHS", "kept", "resumed", "whole_paths"]
+__all__ = ["kept", "resumed"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -15,27 +15,24 @@ LEFT_OUT = ("resume", "run_dir", "quiet", "panels", "strategy")
 PATHS = ("data_dir", "records_dir", "annotations", "images")
 
 
-def whole_paths(values):
-    """Return options with those that are paths from the root on, `~` written out.
-
-    A shell leaves `--data-dir=~/own` as it is.
-
-    Args:
-        values: {name: value}; any of `PATHS`, and a folder in "init", are changed.
-    """
-    changed = dict(values)
-    for name in PATHS:
-        if values.get(name):
-            changed[name] = str(Path(values[name]).expanduser().resolve())
-    start = values.get("init")
-    if start and not is_shipped(start) and Path(start).expanduser().is_dir():
-        changed["init"] = str(Path(start).expanduser().resolve())
-    return changed
-
-
 def kept(options):
-    """Return what a run keeps of `train.py`'s parsed options, {name: value}."""
-    return whole_paths({k: v for k, v in vars(options).items() if k not in LEFT_OUT})
+    """Return what a run keeps of `train.py`'s parsed options, {name: value}.
+
+    Paths are kept from the root on, with `~` written out: a shell leaves
+    `--data-dir=~/own` as it is.
+    """
+    values = {k: v for k, v in vars(options).items() if k not in LEFT_OUT}
+    for name in PATHS:
+        if values[name]:
+            values[name] = _from_the_root(values[name])
+    start = values["init"]
+    if start and not is_shipped(start) and Path(start).expanduser().is_dir():
+        values["init"] = _from_the_root(start)
+    return values
+
+
+def _from_the_root(path):
+    return str(Path(path).expanduser().resolve())
 
 
 def resumed(options, stored, defaults):
