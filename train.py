@@ -201,6 +201,7 @@ def main():
 
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RunFolder(options.run_dir or Path("runs") / f"{options.dataset}-{stamp}")
+    cluster = check_strategy(options.strategy)
     if options.resume:
         config, about = folder.read()
         options = resumed(options, about["options"], parse([]))
@@ -211,13 +212,12 @@ def main():
             config = ablation.apply(config, options.ablation)
         about = {"options": kept(options), "versions": versions()}
         # Mistakes are told before data is converted and a folder is made.
-        cluster = check_strategy(options.strategy)
         if cluster is None or cluster.is_chief:
             folder.check_free()
         if options.init:
             find_weights(options.init).read()
     names = None if options.stage == "all" else [options.stage]
-    names = stage_names(config, names)
+    names = stage_names(config, names, len(cluster.workers) if cluster else 1)
     workers = Workers.of(options.strategy)
     workers.check_batches(config, names)
     warn_if_slow(options.precision)

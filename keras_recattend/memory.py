@@ -79,14 +79,18 @@ def _segmentation_floats(config):
     return floats
 
 
-def check_memory(config, names):
-    """Raise UserError when a stage cannot fit into this machine's memory."""
+def check_memory(config, names, machines=1):
+    """Raise UserError when a stage cannot fit into this machine's memory.
+
+    Args:
+        names: of the stages. machines: that share every batch.
+    """
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return
     for name in names:
-        needed = stage_bytes(config, name)
+        needed = stage_bytes(config, name) / machines
         if needed > memory:
             raise UserError(
                 f"Stage {name} with batches of {config.stages[name].batch_size} images "

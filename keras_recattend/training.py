@@ -63,8 +63,11 @@ def make_optimizer(stage, replicas=1):
     return optimizer
 
 
-def stage_names(config, names=None):
+def stage_names(config, names=None, machines=1):
     """Return the names of the stages to train (None = all of the preset), in order.
+
+    Args:
+        machines: that train together.
 
     Raises:
         RunError: the preset lacks one.
@@ -77,7 +80,7 @@ def stage_names(config, names=None):
                 f"{', '.join(config.stages)}."
             )
     names = [n for n in stages.STAGES if n in (names or config.stages)]
-    check_memory(config, names)
+    check_memory(config, names, machines)
     return names
 
 
@@ -147,7 +150,7 @@ class Training:
             RunError: nothing to resume from.
         """
         config = self.model.config
-        names = stage_names(config, names)
+        names = stage_names(config, names, self.workers.machines)
         self.workers.check_batches(config, names)
         state = self._state() if resume else {}
         done = state.get("done", [])

@@ -27,13 +27,15 @@ class Workers:
     Attributes:
         replicas: devices of all machines.
         local: devices of this machine. first: number of its first one.
+        machines: 1, or those of the cluster.
     """
 
     def __init__(self, strategy=None, cluster=None):
         self.strategy = strategy
         self.cluster = cluster
         self.replicas = strategy.num_replicas_in_sync if strategy else 1
-        self.local = self.replicas // (len(cluster.workers) if cluster else 1)
+        self.machines = len(cluster.workers) if cluster else 1
+        self.local = self.replicas // self.machines
         self.first = self.local * (cluster.index if cluster else 0)
         if cluster:
             self._add = tf.function(self._sum_of_replicas, autograph=False)

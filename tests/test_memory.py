@@ -43,3 +43,5 @@ def test_oversized_settings_are_refused_with_the_numbers():
     with pytest.raises(UserError, match=r"Stage box with batches of 1000000 images"):
         check_memory(config, ["segmentation", "box"])
     check_memory(config, ["segmentation"])
+    # Of several machines each has its part of every batch.
+    check_memory(config, ["box"], machines=10**5)
