@@ -109,3 +109,10 @@ def test_self_times():
         [("leaf", 0, 7)],
     ]
     assert self_times(lines) == {"outer": 50, "inner": 45, "leaf": 12}
+
+
+def test_the_tables_of_the_readme_are_those_of_the_saved_numbers():
+    values = json.loads((report.FOLDER / "results.json").read_text())
+    values["mask_rcnn"] = json.loads((report.FOLDER / "mask_rcnn.json").read_text())
+    readme = (report.FOLDER / "README.md").read_text()
+    assert report.with_tables(readme, values) == readme
