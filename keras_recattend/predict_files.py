@@ -252,7 +252,7 @@ def _write_summaries(folder, outcome, coco, weights):
         record
         for source, record in folder.records().items()
         if source not in outcome.sources
-        and (not folder.is_kept(record) or folder.has_earlier_correction(record))
+        and (not folder.is_kept(record) or folder.was_corrected(record))
     ]
     records.sort(key=lambda record: (record.file, record.name))
     _tell_gone(records)

@@ -175,10 +175,6 @@ class PredictionFolder:
                 hashlib.sha256(path.read_bytes()).hexdigest() != record.labels_sha256
             )
 
-    def has_earlier_correction(self, record):
-        """Whether a corrected label map stands in the way of the present settings."""
-        return record.settings != self.digest and self.was_corrected(record)
-
     def is_explained(self, record):
         """Whether the explanation of a picture that is done is there."""
         return all(path.is_file() for path in self.explanation_files(record.name))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_recattend.run_folder import is_shipped
 
-__all__ = ["kept", "resumed"]
+__all__ = ["PATHS", "from_the_root", "kept", "resumed"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,14 +24,15 @@ def kept(options):
     values = {k: v for k, v in vars(options).items() if k not in LEFT_OUT}
     for name in PATHS:
         if values[name]:
-            values[name] = _from_the_root(values[name])
+            values[name] = from_the_root(values[name])
     start = values["init"]
     if start and not is_shipped(start) and Path(start).expanduser().is_dir():
-        values["init"] = _from_the_root(start)
+        values["init"] = from_the_root(start)
     return values
 
 
-def _from_the_root(path):
+def from_the_root(path):
+    """Return a path as text, whole and with `~` written out."""
     return str(Path(path).expanduser().resolve())
 
 

@@ -15,6 +15,7 @@ from keras_recattend import presets
 from keras_recattend.child_process import INTERRUPTED, locked, run_child
 from keras_recattend.errors import UserError
 from keras_recattend.run_folder import RunFolder
+from keras_recattend.run_options import PATHS, from_the_root
 
 __all__ = ["COMMON", "Run", "RunSeries", "add_options", "budget", "preset_of"]
 
@@ -25,7 +26,6 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 COMMON = ("dataset", "data_dir", "records_dir", "category", "subset", "annotations")
 COMMON += ("images", "skip_unlabelled", "preset", "max_instances", "min_area")
 COMMON += ("batch_size", "minutes", "max_steps", "seed", "precision")
-_FOLDERS = ("data_dir", "records_dir", "annotations", "images")
 
 
 def add_options(parser, each, dataset=None):
@@ -211,9 +211,9 @@ class RunSeries:
     def _check_same(self):
         """Refuse a folder of runs that were asked for otherwise; note how these are."""
         asked = {name: getattr(self._options, name) for name in self._noted}
-        for name in _FOLDERS:
+        for name in PATHS:
             if asked[name]:
-                asked[name] = str(Path(asked[name]).expanduser().resolve())
+                asked[name] = from_the_root(asked[name])
         if not self._file.is_file() and not self._is_free():
             raise UserError(
                 f"{self.out} exists already and holds something else than what this "
