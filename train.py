@@ -26,6 +26,7 @@ from keras_recattend.errors import (
     quiet_tensorflow,
     run_command,
 )
+from keras_recattend.paths import PATHS
 from keras_recattend.stage_shares import divided
 
 _LOG = logging.getLogger("train")
@@ -148,7 +149,7 @@ def parse(arguments=None):
         raise UserError(f"--panels must be 0 or more, got {options.panels}.")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
-    for name in ("records_dir", "run_dir", "init"):
+    for name in (*PATHS, "run_dir", "init"):
         # A shell leaves --run-dir=~/runs/a as it is.
         if (getattr(options, name) or "").startswith("~"):
             setattr(options, name, str(Path(getattr(options, name)).expanduser()))

@@ -19,11 +19,12 @@ from datasets.kitti import find_kitti
 from datasets.labelme import find_labelme, survey_labelme
 from datasets.leaves import COMPANIONS, rendered_leaves
 from datasets.manifest import Manifest
-from datasets.own_coco import absolute, find_own_coco, survey_own_coco
+from datasets.own_coco import find_own_coco, survey_own_coco
 from datasets.source import Source
 from datasets.survey import Survey
 from datasets.writer import write_records
 from keras_recattend.config import Config, near_names
+from keras_recattend.paths import from_the_root
 
 __all__ = [
     "DATASETS",
@@ -89,8 +90,8 @@ DATASETS = {
         own=True,
         canonical={
             "category": canonical_category,
-            "annotations": absolute,
-            "images": absolute,
+            "annotations": from_the_root,
+            "images": from_the_root,
         },
         survey=survey_own_coco,
     ),

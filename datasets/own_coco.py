@@ -22,17 +22,13 @@ from datasets.images import read_image
 from datasets.source import Item, Source, file_sizes
 from datasets.survey import Survey, unique_names
 from keras_recattend.config import near_names
+from keras_recattend.paths import from_the_root
 
-__all__ = ["absolute", "find_own_coco", "survey_own_coco"]
+__all__ = ["find_own_coco", "survey_own_coco"]
 
 # What datumaro writes, by which CVAT exports. To it iscrowd says how an object is
 # stored: 1 = run lengths, of a painted one, 0 = polygons.
 _DATUMARO_LICENSES = [{"name": "", "id": 0, "url": ""}]
-
-
-def absolute(path: str | Path) -> str:
-    """One form of a path, whatever the current folder."""
-    return str(Path(path).expanduser().resolve())
 
 
 def find_own_coco(
@@ -69,8 +65,8 @@ def survey_own_coco(
     """
     if annotations is None:
         raise DataError("--annotations FILE.json is needed: the exported COCO file.")
-    file = Path(absolute(annotations))
-    root = Path(absolute(images or data_dir or file.parent))
+    file = Path(from_the_root(annotations))
+    root = Path(from_the_root(images or data_dir or file.parent))
     if not root.is_dir():
         raise DataError(f"There is no folder {root}; give the images with --images.")
     category = canonical_category(category)

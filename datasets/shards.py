@@ -18,6 +18,7 @@ from datasets.conversion import Converted, fingerprint
 from datasets.manifest import Entry
 from datasets.records import FOOTER_BYTES, HEADER_BYTES, read_serialized, serialize
 from datasets.source import Item
+from keras_recattend.whole_files import replacing
 
 __all__ = ["Row", "ShardWriter", "finished_rows", "is_complete"]
 
@@ -143,9 +144,8 @@ class ShardWriter:
             return
         os.replace(self._temporary, self._shard)
         rows = json.dumps([dataclasses.asdict(row) for row in self.rows])
-        temporary = self._rows_file.with_name("writing." + self._rows_file.name)
-        temporary.write_text(rows + "\n", encoding="utf-8")
-        os.replace(temporary, self._rows_file)
+        with replacing(self._rows_file) as temporary:
+            temporary.write_text(rows + "\n", encoding="utf-8")
 
 
 def _row(values):

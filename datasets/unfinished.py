@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.errors import DataError
+from keras_recattend.whole_files import replacing
 
 try:
     import fcntl
@@ -99,9 +100,8 @@ def _locked(path, directory):
 def _check(path, description, directory, folder):
     description = json.loads(json.dumps(description))
     if not path.exists():
-        temporary = path.with_name("writing." + path.name)
-        temporary.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
         return
     try:
         stored = dict(json.loads(path.read_text("utf-8")))

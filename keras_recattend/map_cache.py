@@ -18,6 +18,7 @@ import tensorflow as tf
 import tqdm
 
 from keras_recattend.map_warp import warp_maps
+from keras_recattend.whole_files import replacing
 
 __all__ = ["MapCache", "Unchanged", "network_fingerprint"]
 
@@ -140,9 +141,8 @@ class MapCache:
             done, data = cv2.imencode(".png", levels.reshape(channels * height, width))
             if not done:
                 raise OSError(f"{path} could not be encoded as PNG.")
-            temporary = path.with_name("writing." + path.name)
-            temporary.write_bytes(data.tobytes())
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                temporary.write_bytes(data.tobytes())
 
     def _read(self, index):
         """The maps of an image, uint8 [E, H, W]; TensorFlow's own, without Python."""

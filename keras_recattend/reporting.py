@@ -22,6 +22,7 @@ from keras_recattend.metrics.report import (
 )
 from keras_recattend.prediction import Predictor
 from keras_recattend.visualize import comparison, sheet
+from keras_recattend.whole_files import replacing
 
 __all__ = [
     "check_free",
@@ -211,6 +212,5 @@ def _write_labels(path, labels):
     done, data = cv2.imencode(".png", values)
     if not done:
         raise OSError(f"{path} could not be encoded as PNG.")
-    temporary = path.with_name("writing." + path.name)
-    temporary.write_bytes(data.tobytes())
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.tobytes())

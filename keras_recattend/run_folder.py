@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_recattend.config import Config, near_names
 from keras_recattend.errors import UserError
+from keras_recattend.whole_files import replacing
 
 __all__ = ["RunError", "RunFolder", "find_weights"]
 
@@ -166,19 +166,16 @@ class RunFolder:
 
     def save_weights(self, model, path):
         """Write the model's weights; the old file stays whole until the new one is."""
-        temporary = path.with_name("writing." + path.name)
-        with _without_optimizer(model):
+        with _without_optimizer(model), replacing(path) as temporary:
             model.save_weights(temporary)
-        os.replace(temporary, path)
 
     def save_state(self, model, optimizer, about):
         """Write all variables of model and optimizer, and `about` (JSON)."""
         arrays = {k: v.numpy() for k, v in _named(model, optimizer).items()}
         arrays["about"] = np.array(json.dumps(about))
         self.state_file.parent.mkdir(exist_ok=True)
-        temporary = self.state_file.with_name("writing.npz")
-        np.savez(temporary, **arrays)
-        os.replace(temporary, self.state_file)
+        with replacing(self.state_file) as temporary:
+            np.savez(temporary, **arrays)
 
     def keep_history(self, about):
         """Drop the rows that `save_state` did not follow: their epochs come again.
@@ -199,10 +196,11 @@ class RunFolder:
         ]
         if len(kept) == len(rows):
             return
-        temporary = self.history_file.with_name("writing." + self.history_file.name)
-        with open(temporary, "w", newline="") as file:
+        with (
+            replacing(self.history_file) as temporary,
+            open(temporary, "w", newline="") as file,
+        ):
             csv.writer(file).writerows([heading, *kept])
-        os.replace(temporary, self.history_file)
 
     def load_about(self):
         """Return what `save_state` was told, or None when there is no state."""
@@ -254,9 +252,8 @@ class RunFolder:
     @staticmethod
     def write_json(path, values):
         """Write JSON under another name, then rename."""
-        temporary = path.with_name("writing." + path.name)
-        temporary.write_text(json.dumps(values, indent=2) + "\n")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def _check_all_used(path, model):

@@ -4,36 +4,30 @@ import argparse
 import logging
 from pathlib import Path
 
+from keras_recattend.paths import PATHS, from_the_root
 from keras_recattend.run_folder import is_shipped
 
-__all__ = ["PATHS", "from_the_root", "kept", "resumed"]
+__all__ = ["kept", "resumed"]
 
 _LOG = logging.getLogger(__name__)
 
 # Where a run trains is no part of it: it may go on somewhere else.
 LEFT_OUT = ("resume", "run_dir", "quiet", "panels", "strategy")
-PATHS = ("data_dir", "records_dir", "annotations", "images")
 
 
 def kept(options):
     """Return what a run keeps of `train.py`'s parsed options, {name: value}.
 
-    Paths are kept from the root on, with `~` written out: a shell leaves
-    `--data-dir=~/own` as it is.
+    Paths are kept from the root on.
     """
     values = {k: v for k, v in vars(options).items() if k not in LEFT_OUT}
     for name in PATHS:
         if values[name]:
             values[name] = from_the_root(values[name])
     start = values["init"]
-    if start and not is_shipped(start) and Path(start).expanduser().is_dir():
+    if start and not is_shipped(start) and Path(start).is_dir():
         values["init"] = from_the_root(start)
     return values
-
-
-def from_the_root(path):
-    """Return a path as text, whole and with `~` written out."""
-    return str(Path(path).expanduser().resolve())
 
 
 def resumed(options, stored, defaults):

@@ -14,8 +14,8 @@ from pathlib import Path
 from keras_recattend import presets
 from keras_recattend.child_process import INTERRUPTED, locked, run_child
 from keras_recattend.errors import UserError
+from keras_recattend.paths import PATHS, from_the_root
 from keras_recattend.run_folder import RunFolder
-from keras_recattend.run_options import PATHS, from_the_root
 
 __all__ = ["COMMON", "Run", "RunSeries", "add_options", "budget", "preset_of"]
 
