@@ -82,6 +82,7 @@ def main():
     options = parse()
     quiet_tensorflow()
     from datasets import records
+    from datasets.scored import images_to_score
     from keras_recattend import official
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
@@ -91,7 +92,8 @@ def main():
     config, about = folder.read()
     config = config.replace(inference=inference_settings(options.inference))
     out = _free_folder(options, folder)
-    manifest, ids = _images(options, config, about.get("options", {}), folder)
+    trained = about.get("options", {})
+    manifest, ids = images_to_score(options, trained, config, folder)
     benchmark = official.of_records(
         manifest, ids, options.submission, options.semantic_dir
     )
@@ -125,66 +127,6 @@ def _free_folder(options, folder):
     out = Path(options.out or folder.path / options.split)
     check_free(out)
     return out
-
-
-def _images(options, config, trained, folder):
-    """The records, and the names of the split's images."""
-    from datasets import catalog, splits
-
-    dataset = options.dataset or trained.get("dataset") or config.dataset
-    own = dataset == trained.get("dataset")
-    data_dir, records_dir = options.data_dir, options.records_dir
-    given = catalog.options_of(vars(options))
-    known = catalog.options_of(trained) if own else {}
-    if data_dir and "annotations" in known and "annotations" not in given:
-        raise UserError(
-            f"{folder.path} was trained on {known['annotations']}, which says nothing "
-            "of the images in --data-dir. Give theirs with --annotations FILE.json."
-        )
-    if data_dir:
-        known.pop("images", None)
-    elif own:
-        data_dir = None if "images" in given else trained.get("data_dir")
-        records_dir = records_dir or trained.get("records_dir")
-    manifest = catalog.prepare(
-        dataset,
-        data_dir,
-        records_dir,
-        min_area=config.min_object_area,
-        **known | given,
-    )
-    stored = folder.path / "split.json"
-    if options.split in ("all", "test"):
-        # Not divided by us; and the test images may have come after the training.
-        ids = splits.make_split(manifest, val_fraction=0)[options.split]
-    elif own and stored.is_file():
-        split = splits.load_split(stored, manifest)
-        ids = split[options.split]
-        if options.all_images and options.split == "val":
-            ids = sorted({*ids, *_unseen(manifest, split)})
-    else:
-        # Shipped weights come without the file, but with what it was made by.
-        made_by = splits.made_by(trained) if own else {}
-        ids = splits.make_split(manifest, **made_by)[options.split]
-    if not ids and own and options.split == "val":
-        raise UserError(
-            f"{folder.path} was trained on every labelled image (--val-fraction 0): "
-            "none validates. Score other images, with --dataset, --data-dir and "
-            "--split all, or measure what to expect with python -m "
-            "keras_recattend.cross_validation."
-        )
-    if not ids:
-        raise UserError(f"The split {options.split!r} of {dataset} has no image.")
-    return manifest, ids
-
-
-def _unseen(manifest, split):
-    """Images that the run's records left out, having no object, and did not train."""
-    return {
-        image.source_id
-        for image in manifest.images
-        if image.objects == 0 and image.split in ("", "val")
-    }.difference(split["all"])
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ __all__ = [
     "OPTIONS",
     "Dataset",
     "actual_name",
+    "canonical",
     "companions",
     "options_of",
     "prepare",
@@ -128,6 +129,16 @@ def options_of(values: dict) -> dict:
     return {name: values[name] for name in OPTIONS if values.get(name) is not None}
 
 
+def canonical(dataset: str, options: dict) -> dict:
+    """Return options in one form, so that those that mean the same are equal.
+
+    Args:
+        dataset: as from `actual_name`. options: as from `options_of`.
+    """
+    forms = _entry(dataset).canonical
+    return {n: forms[n](v) if n in forms else v for n, v in options.items()}
+
+
 def survey(dataset: str, data_dir: str | Path | None = None, **options) -> Survey:
     """Find a data set, with what is wrong with it; nothing is read or converted.
 
@@ -180,8 +191,7 @@ def prepare(
     dataset = actual_name(dataset, options)
     entry = _entry(dataset)
     _check_options(dataset, entry, options)
-    for name in entry.canonical.keys() & options.keys():
-        options[name] = entry.canonical[name](options[name])
+    options = canonical(dataset, options)
     if workers is not None and workers < 1:
         raise DataError(f"The number of workers must be 1 or more, got {workers}.")
     if min_area < 0:

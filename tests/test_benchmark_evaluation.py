@@ -304,18 +304,81 @@ def test_other_images_than_those_of_the_runs_own_coco_file(
     assert counts("images", "--images", others, "--annotations", their_file) == [1]
 
 
-def test_coco_validation_images_that_training_left_out(photographs, tmp_path):
-    """`--split val --all-images` adds those without an object, and none of training."""
-    folder = RunFolder(tmp_path / "run")
+def run_on(folder, split, **options):
+    """A run folder of a network that was never trained, with its options and split."""
+    folder = RunFolder(folder)
     config = tiny.config(min_object_area=1)
-    options = {"dataset": "coco", "category": "zebra", "data_dir": str(photographs)}
     folder.create(config, options=options)
-    model = RecurrentAttention(config)
-    folder.save_weights(model, folder.best_weights)
-    names = [f"{i:012d}" for i in (5, 7)]
-    split = {"train": names[:1], "val": names[1:], "test": [], "all": names}
-    (folder.path / "split.json").write_text(json.dumps(split))
-    arguments = ["--split", "val", "--records-dir", tmp_path / "r", "--all-images"]
-    assert evaluate(folder.path, tmp_path / "out", *arguments)["n_images"] == 2
-    written = sorted(path.stem for path in (tmp_path / "out" / "labels").iterdir())
-    assert written == [f"{i:012d}" for i in (6, 7)]
+    folder.save_weights(RecurrentAttention(config), folder.best_weights)
+    names = sorted({*split["train"], *split["val"]})
+    (folder.path / "split.json").write_text(json.dumps({"all": names, **split}))
+    return folder.path
+
+
+def written(out):
+    """Names of the images that were scored."""
+    return sorted(path.stem for path in (out / "labels").iterdir())
+
+
+ZEBRAS = {"train": ["000000000005"], "val": ["000000000007"], "test": []}
+
+
+@pytest.mark.parametrize("where", ["given", "the run's", "none"])
+def test_coco_validation_images_that_training_left_out(
+    photographs, tmp_path, monkeypatch, where
+):
+    """`--split val --all-images` adds those without an object, and none of training.
+
+    They are no part of the run's records, which stay as they are.
+    """
+    monkeypatch.chdir(tmp_path)
+    options = {"dataset": "coco", "category": "zebra", "data_dir": str(photographs)}
+    arguments = ["--split", "val", "--all-images"]
+    if where == "given":
+        arguments += ["--records-dir", tmp_path / "r"]
+    elif where == "the run's":
+        records_dir = tmp_path / "records"
+        catalog.prepare("coco", photographs, records_dir, 1, category="zebra")
+        options["records_dir"] = str(records_dir)
+    run = run_on(tmp_path / "run", ZEBRAS, **options)
+    assert evaluate(run, tmp_path / "out", *arguments)["n_images"] == 2
+    assert written(tmp_path / "out") == [f"{i:012d}" for i in (6, 7)]
+
+
+def test_the_runs_records_serve_where_the_raw_files_are_gone(
+    photographs, tmp_path, caplog
+):
+    records_dir = tmp_path / "records"
+    catalog.prepare("coco", photographs, records_dir, 1, category="zebra")
+    options = {"dataset": "coco", "category": "zebra", "data_dir": str(photographs)}
+    options["records_dir"] = str(records_dir)
+    run = run_on(tmp_path / "run", ZEBRAS, **options)
+    photographs.rename(tmp_path / "elsewhere")
+    # The same category in other words.
+    evaluate(run, tmp_path / "out", "--category", " zebra", "--no-labels")
+    assert "the records alone are used" in caplog.text
+    evaluate(run, tmp_path / "again", "--records-dir", records_dir)
+    assert written(tmp_path / "again") == ZEBRAS["val"]
+
+
+@pytest.mark.parametrize("name", [[], ["--dataset", "own_coco"]])
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_split_of_a_run_on_ones_own_coco_file(tmp_path, name, gone):
+    """Records without their files are `own_coco`; the run was called `coco`."""
+    images, file = own_coco(tmp_path / "own", "a.png", 3)
+    Image.new("RGB", (60, 40), "blue").save(images / "b.png")
+    values = json.loads(file.read_text())
+    values["images"].append({"id": 2, "file_name": "b.png"})
+    values["annotations"].append(values["annotations"][0] | {"image_id": 2})
+    file.write_text(json.dumps(values))
+    records_dir = tmp_path / "records"
+    catalog.prepare("coco", images, records_dir, 1, annotations=file)
+    options = {"dataset": "coco", "annotations": str(file), "images": str(images)}
+    for train, val in ("ab", "ba"):
+        split = {"train": [train], "val": [val], "test": []}
+        run = run_on(tmp_path / val, split, **options, records_dir=str(records_dir))
+        if gone and images.exists():
+            images.rename(tmp_path / "elsewhere")
+        out = tmp_path / f"scores-{val}"
+        evaluate(run, out, *name, "--records-dir", records_dir)
+        assert written(out) == [val]
