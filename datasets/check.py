@@ -233,10 +233,12 @@ def _twice(good):
     same = defaultdict(list)
     for finding in good:
         same[finding.content].append(finding)
+    # Without "val", it is taken from "train".
+    divided = {"", "train"} if all(f.split != "val" for f in good) else {""}
     for group in same.values():
         splits = {finding.split for finding in group}
         # Images that have a split of their own and share it stay together.
-        if len(group) == 1 or (len(splits) == 1 and splits != {""}):
+        if len(group) == 1 or (len(splits) == 1 and not splits & divided):
             continue
         names = ", ".join(
             f"{f.split}/{f.name}" if f.split else f.name for f in group[:4]

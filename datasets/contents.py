@@ -3,7 +3,7 @@
 Sizes tell most changes, but an uncompressed TIFF keeps its size whatever is painted in
 it, and so does a JSON in which one label took another's place. So the checksums of all
 files of one's own are stored with the records. They are compared only for files that
-were touched since, which costs nothing on other days.
+were touched since, or whose folder was: that costs nothing on other days.
 """
 
 import os
@@ -36,10 +36,16 @@ def changed_contents(stored: dict, location: str) -> list[str]:
     """
     if "checksums" not in stored:
         return []
+    since = stored["checked_ns"] - TOLERANCE_NS
+    folders = {os.path.dirname(name) for name, _ in stored["files"]}
+    # Files that another folder had all along are not touched, nor are those of a
+    # folder that took the other's name.
+    others = stored["location"] != location
+    others = others or touched_since(since, location, {"", *folders})
     return [
         name
         for (name, _), old in zip(stored["files"], stored["checksums"], strict=True)
-        if touched_since(stored["checked_ns"] - TOLERANCE_NS, location, [name])
+        if (others or touched_since(since, location, [name]))
         and checksum(os.path.join(location, name)) != old
     ]
 

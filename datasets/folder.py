@@ -22,6 +22,7 @@ from datasets.survey import (
     SPLITS,
     Survey,
     existing_folder,
+    tell_unread,
     unique_names,
 )
 
@@ -58,7 +59,9 @@ def survey_folder(data_dir: str | Path | None, skip_unlabelled: bool = False) ->
     """
     root = existing_folder(data_dir, "folder", LAYOUT)
     problems, left_out, found = [], Counter(), []
-    for split, folder in _parts(root).items():
+    parts = _parts(root)
+    tell_unread(root, parts, lambda f: (f / "images").is_dir(), problems, left_out)
+    for split, folder in parts.items():
         found += [
             (split, *pair)
             for pair in _pairs(folder, split, skip_unlabelled, problems, left_out)
@@ -134,9 +137,11 @@ def _by_stem(folder, suffixes, problems, left_out):
     """{stem: file}, without those that share a stem."""
     found = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.is_dir():
+        if path.name.startswith("."):
             continue
-        if not path.exists():
+        if path.is_dir():
+            left_out[f"folders inside {folder.name}, left out"] += 1
+        elif not path.exists():
             problems.append(f"{path} is a link to a file that is not there.")
         elif path.suffix.lower() in suffixes:
             found.setdefault(path.stem, []).append(path)

@@ -31,6 +31,7 @@ from datasets.survey import (
     SPLITS,
     Survey,
     existing_folder,
+    tell_unread,
     unique_names,
 )
 from keras_recattend.config import near_names
@@ -90,7 +91,9 @@ def survey_labelme(
     root = existing_folder(data_dir, "labelme", LAYOUT)
     category = canonical_category(category)
     problems, left_out, found = [], Counter(), []
-    for split, folder in _parts(root).items():
+    parts = _parts(root)
+    tell_unread(root, parts, lambda f: bool(_visible(f, [".json"])), problems, left_out)
+    for split, folder in parts.items():
         labelled, alone = _in_folder(folder, split, problems)
         found += labelled
         if split == "test" and not _visible(folder, [".json"]):

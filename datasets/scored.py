@@ -98,7 +98,7 @@ def _of_split(options, manifest, folder, trained):
     stored = folder.path / "split.json"
     if options.split in ("all", "test"):
         # Not divided by us; and the test images may have come after the training.
-        return splits.make_split(manifest, val_fraction=0)[options.split]
+        return splits.undivided(manifest)[options.split]
     if trained is None or not stored.is_file():
         return splits.make_split(manifest, **splits.made_by(trained or {}))[
             options.split

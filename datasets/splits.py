@@ -8,7 +8,14 @@ import numpy as np
 from datasets.errors import DataError
 from datasets.manifest import Manifest
 
-__all__ = ["load_split", "made_by", "make_split", "parse_fold", "save_split"]
+__all__ = [
+    "load_split",
+    "made_by",
+    "make_split",
+    "parse_fold",
+    "save_split",
+    "undivided",
+]
 
 Split = dict[str, list[str]]
 
@@ -42,7 +49,6 @@ def make_split(
         DataError: a bad fold or fraction, or nothing left to train or validate.
     """
     labelled = [image for image in manifest.images if image.objects is not None]
-    test = sorted(i.source_id for i in manifest.images if i.split == "test")
     val = sorted(i.source_id for i in labelled if i.split == "val")
     rest = sorted(i.source_id for i in labelled if i.split not in ("val", "test"))
     if val:
@@ -59,8 +65,16 @@ def make_split(
     return {
         "train": sorted(train),
         "val": sorted(val),
-        "test": test,
-        "all": sorted(image.source_id for image in labelled),
+        **undivided(manifest),
+    }
+
+
+def undivided(manifest: Manifest) -> Split:
+    """Return what no seed decides, nor needs anything to train on: "test" and "all"."""
+    images = manifest.images
+    return {
+        "test": sorted(i.source_id for i in images if i.split == "test"),
+        "all": sorted(i.source_id for i in images if i.objects is not None),
     }
 
 

@@ -1,16 +1,25 @@
 """Own data as it was found: what can be read, and all that is wrong with it."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.errors import DataError
 from datasets.source import Source
 
-__all__ = ["IMAGE_SUFFIXES", "SPLITS", "Survey", "existing_folder", "unique_names"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SPLITS",
+    "Survey",
+    "existing_folder",
+    "tell_unread",
+    "unique_names",
+]
 
 SPLITS = ("train", "val", "test")
+# Other programs' names of folders of validation images.
+_VALIDATION = ("valid", "validation", "dev")
 IMAGE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff")
     + (".bmp", ".gif", ".webp", ".jp2", ".pgm", ".ppm")
@@ -51,6 +60,35 @@ def existing_folder(data_dir: str | Path | None, dataset: str, layout: str) -> P
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. {layout}")
     return root
+
+
+def tell_unread(
+    root: Path,
+    read: dict[str, Path],
+    holds_images: Callable[[Path], bool],
+    problems: list[str],
+    left_out: Counter,
+) -> None:
+    """Add the folders in `root` that hold images and are not read.
+
+    Args:
+        read: {split: folder}, "" = `root` itself.
+        problems: gets those that are meant for a split, by their names.
+        left_out: counts the others.
+    """
+    for path in sorted(root.iterdir()):
+        if path.name.startswith(".") or not path.is_dir() or not holds_images(path):
+            continue
+        # Where case does not matter, Val is val.
+        if any(path.samefile(folder) for folder in read.values()):
+            continue
+        name = "val" if path.name.lower() in _VALIDATION else path.name.lower()
+        if name in SPLITS and "" not in read:
+            problems.append(
+                f"{path} has images and is not read: rename it {name}, or take it away."
+            )
+        else:
+            left_out["folders with images besides, left out"] += 1
 
 
 def unique_names(paths: Iterable[Path]) -> list[str]:

@@ -13,12 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.errors import DataError
+from keras_recattend import file_lock
 from keras_recattend.whole_files import replacing
-
-try:
-    import fcntl
-except ImportError:  # Windows: two conversions at once are the user's to avoid.
-    fcntl = None
 
 __all__ = ["PROGRESS", "finish", "unfinished"]
 
@@ -77,17 +73,19 @@ def finish(folder: Path, directory: Path) -> None:
 @contextlib.contextmanager
 def _locked(path, directory):
     """Hold an exclusive lock, which ends with the process however that ends."""
-    if fcntl is None:
-        yield
-        return
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    try:
+        opened = open(path, "w")  # noqa: SIM115
+    except PermissionError as error:
+        raise DataError(
+            f"Somebody else's conversion to {directory} is in {path.parent.parent}, "
+            "which cannot be written to. Choose another folder."
+        ) from error
+    with opened as file:
+        if not file_lock.take(file):
             raise DataError(
                 f"Another process is converting to {directory} just now. Wait until "
                 "it has ended, or choose another folder."
-            ) from None
+            )
         # The other process may have finished and renamed between open and lock.
         if not path.exists() or os.stat(path).st_ino != os.fstat(file.fileno()).st_ino:
             raise DataError(

@@ -5,12 +5,8 @@ import os
 import signal
 import subprocess
 
+from keras_recattend import file_lock
 from keras_recattend.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two commands at once are the user's to avoid.
-    fcntl = None
 
 __all__ = ["INTERRUPTED", "locked", "run_child"]
 
@@ -34,19 +30,25 @@ def locked(file):
     Yields:
         The open file, which the children inherit: where this process is killed, the
         child that it left behind goes on, and holds the lock until it ends. None where
-        the system has no such locks.
+        the system has none to hand on.
 
     Raises:
-        UserError: another process, or a child that one left behind, has the folder.
+        UserError: another process, or a child that one left behind, has the folder, or
+            it is somebody else's.
     """
-    if fcntl is None:
+    if os.name != "posix":
         yield None
         return
-    # "a": what another process wrote there stays.
-    with open(file, "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    try:
+        # "a": what another process wrote there stays.
+        opened = open(file, "a+")  # noqa: SIM115
+    except PermissionError as error:
+        raise UserError(
+            f"{file.parent} cannot be written to ({error.strerror}). Name another "
+            "folder with --out."
+        ) from error
+    with opened as lock:
+        if not file_lock.take(lock):
             lock.seek(0)
             raise UserError(
                 f"Another process trains in {file.parent} just now: this command, "
@@ -54,7 +56,7 @@ def locked(file):
                 f"(the last one had the number {lock.read() or 'unknown'}). Wait until "
                 "it has ended, end it with kill, after which it saves, or name another "
                 "folder with --out."
-            ) from None
+            )
         lock.truncate(0)
         yield lock
 

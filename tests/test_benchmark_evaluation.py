@@ -382,3 +382,17 @@ def test_the_split_of_a_run_on_ones_own_coco_file(tmp_path, name, gone):
         out = tmp_path / f"scores-{val}"
         evaluate(run, out, *name, "--records-dir", records_dir)
         assert written(out) == [val]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_folder_of_nothing_but_test_images(run, tmp_path, monkeypatch, labelled):
+    """There is nothing to train on, and no need of it."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "held-out" / "test"
+    for part in ("images", "labels")[: 1 + labelled]:
+        (folder / part).mkdir(parents=True)
+        Image.new("L", (60, 40)).save(folder / part / "a.png")
+    arguments = ["--dataset", "folder", "--data-dir", folder.parent, "--split", "test"]
+    values = evaluate(run, tmp_path / "out", *arguments)
+    assert written(tmp_path / "out") == ["a"]
+    assert values["n_images"] == int(labelled)

@@ -54,10 +54,11 @@ def evaluate(
         UserError: the evaluator refuses the files, or is not installed.
     """
     names = sorted(truth)
+    # The evaluator compares paths as text, those of the masks without "..".
     request = {
-        "results": [str(Path(results[name]).absolute()) for name in names],
-        "truth": [str(Path(truth[name]).absolute()) for name in names],
-        "folder": str(Path(folder).absolute()),
+        "results": [os.path.abspath(results[name]) for name in names],
+        "truth": [os.path.abspath(truth[name]) for name in names],
+        "folder": os.path.abspath(folder),
         "distances": distances and [distances[name] for name in names],
     }
     averages = _in_its_own_process(request)

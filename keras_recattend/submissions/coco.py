@@ -48,8 +48,9 @@ def find_annotations(folder: str | os.PathLike, image_ids: Iterable[int]) -> dic
         image_ids: that are to be found.
 
     Returns:
-        "images", "annotations" and "categories" of the file that has the images; of
-        several files, where the images are in several.
+        "images", "annotations" and "categories" of the file that has the images; where
+        they are in several, what each has of those that no other gave: images of 2017
+        are in the files of 2014, too.
 
     Raises:
         UserError: no such file, one in another format, or images that none has.
@@ -61,7 +62,7 @@ def find_annotations(folder: str | os.PathLike, image_ids: Iterable[int]) -> dic
         if missing or not parts:
             content, known = _read(path)
             if missing & known or not missing:
-                parts.append(content)
+                parts.append((content, missing & known))
                 missing -= known
     if missing or not parts:
         seen = ", ".join(path.name for path in paths) or f"no {_PATTERN}"
@@ -86,30 +87,42 @@ def _read(path):
 
 
 def _joined(parts):
+    """One content of [(content, ids of the images that are taken from it)]."""
     if len(parts) == 1:
-        return parts[0]
-    annotations = [dict(entry) for part in parts for entry in part["annotations"]]
+        return parts[0][0]
+    annotations = [
+        dict(entry)
+        for content, ids in parts
+        for entry in content["annotations"]
+        if entry["image_id"] in ids
+    ]
     # Numbers are unique within a file only.
     for number, entry in enumerate(annotations, start=1):
         entry["id"] = number
     return {
-        "images": [image for part in parts for image in part["images"]],
+        "images": [
+            image
+            for content, ids in parts
+            for image in content["images"]
+            if image["id"] in ids
+        ],
         "annotations": annotations,
-        "categories": parts[0]["categories"],
+        "categories": parts[0][0]["categories"],
     }
 
 
 def category_ids(annotations: dict, names: Iterable[str]) -> list[int]:
-    """Return the ids of categories by their names.
+    """Return the ids of categories by their names, in any case of letters.
 
     Raises:
         UserError: the annotations have no such category.
     """
-    known = {entry["name"]: entry["id"] for entry in annotations["categories"]}
-    missing = [name for name in names if name not in known]
+    categories = annotations["categories"]
+    known = {entry["name"].lower(): entry["id"] for entry in categories}
+    missing = [name for name in names if name.lower() not in known]
     if missing:
         raise UserError(
             f"The annotations have no category {', '.join(missing)}; they have "
             f"{', '.join(sorted(known))}."
         )
-    return [known[name] for name in names]
+    return [known[name.lower()] for name in names]

@@ -132,6 +132,16 @@ def test_equal_images_of_one_split_stay_together(tmp_path, call):
     assert call(tmp_path)[0] == 0
 
 
+def test_equal_images_in_training_images_that_will_be_divided(tmp_path, call):
+    own(tmp_path / "train", 2)
+    for name in ("x.png", "y.png"):
+        image = Image.new("RGB", (32, 40), "green")
+        add(tmp_path / "train", name, labels=LABELS, image=image)
+    status, text = call(tmp_path)
+    assert status == 1
+    assert "train/x, train/y are the same image" in text
+
+
 def test_more_objects_than_the_preset_finds(tmp_path, call):
     folder = own(tmp_path / "own")
     # 25 objects of 8 x 8.

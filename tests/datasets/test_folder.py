@@ -1,13 +1,16 @@
 """Own images and label maps in folders; good and bad files made by hand."""
 
+import json
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_plants import blocks, picture
 
+from datasets import contents
 from datasets.catalog import prepare
 from datasets.errors import DataError
 from datasets.folder import find_folder
@@ -58,6 +61,67 @@ def test_labels_that_were_corrected_are_noticed_though_their_size_stays(tmp_path
         prepare("folder", tmp_path / "moved", records)
     (tmp_path / "moved" / "labels" / "a.tif").write_bytes(before)
     assert prepare("folder", tmp_path / "moved", records).images == manifest.images
+
+
+@pytest.fixture
+def two_annotators(tmp_path):
+    """Folders that differ in one object, and in no file's size; records of the first.
+
+    Everything is older than the records.
+    """
+    for folder, labels in (("a", LABELS), ("b", np.where(LABELS == 1, 2, LABELS))):
+        add(tmp_path / folder, "a.png", ".tif", labels=labels)
+    prepare("folder", tmp_path / "a", tmp_path / "records")
+    path = tmp_path / "records" / "manifest.json"
+    values = json.loads(path.read_text())
+    # Time stamps are those of the system's clock, which ticks every few milliseconds.
+    time.sleep(0.1)
+    values["source"]["checked_ns"] = time.time_ns() + contents.TOLERANCE_NS
+    time.sleep(0.1)
+    path.write_text(json.dumps(values))
+    return tmp_path
+
+
+def test_labels_of_somebody_else_who_drew_them_before(two_annotators):
+    records = two_annotators / "records"
+    assert prepare("folder", two_annotators / "a", records)
+    with pytest.raises(DataError, match=r"1 changed \(labels.a\.tif\)"):
+        prepare("folder", two_annotators / "b", records)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="renaming leaves no trace")
+@pytest.mark.parametrize("part", ["", "labels"])
+def test_labels_of_somebody_else_under_the_same_name(two_annotators, part):
+    """Renaming a folder touches none of its files."""
+    first, second = two_annotators / "a" / part, two_annotators / "b" / part
+    first.rename(two_annotators / "first")
+    second.rename(first)
+    with pytest.raises(DataError, match=r"1 changed \(labels.a\.tif\)"):
+        prepare("folder", two_annotators / "a", two_annotators / "records")
+
+
+def test_folders_that_are_not_read(tmp_path):
+    add(tmp_path / "own", "a.png")
+    for part in ("images", "labels"):
+        shutil.copytree(tmp_path / "own" / part, tmp_path / "own" / part / "more")
+    source = find_folder(tmp_path / "own")
+    assert [item.name for item in source.items] == ["a"]
+    assert source.left_out == {
+        "folders inside images, left out": 1,
+        "folders inside labels, left out": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["valid", "Validation"])
+def test_splits_by_other_names(tmp_path, name):
+    """As exports of other programs have them."""
+    for split in ("train", name, "backup"):
+        add(tmp_path / split, "a.png")
+    with pytest.raises(DataError, match=rf"{name} has images.* rename it val"):
+        find_folder(tmp_path)
+    shutil.rmtree(tmp_path / name)
+    source = find_folder(tmp_path)
+    assert source.left_out == {"folders with images besides, left out": 1}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and names of other systems")

@@ -145,6 +145,20 @@ def test_splits(tmp_path):
     ]
 
 
+def test_folders_that_are_not_read(tmp_path):
+    for folder in ("train", "valid"):
+        save(tmp_path / folder, SQUARE, name="a")
+    with pytest.raises(DataError, match=r"valid has images.* rename it val"):
+        find_labelme(tmp_path)
+    save(tmp_path / "valid", SQUARE, name="b")
+    source = find_labelme(tmp_path / "valid")
+    assert source.left_out == {}
+    save(tmp_path / "valid" / "more", SQUARE, name="c")
+    source = find_labelme(tmp_path / "valid")
+    assert len(source.items) == 2
+    assert source.left_out == {"folders with images besides, left out": 1}
+
+
 def test_pictures_without_json(tmp_path):
     save(tmp_path / "d", SQUARE)
     Image.new("RGB", (4, 4)).save(tmp_path / "d" / "b.png")

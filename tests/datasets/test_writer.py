@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_plants import blocks, picture, source_of
 
-from datasets import workers, writer
+from datasets import unfinished, workers, writer
 from datasets.errors import DataError
 from datasets.example import Example
 from datasets.leaves import rendered_leaves
@@ -266,6 +267,15 @@ def test_nothing_remains_where_nothing_was_converted(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         writer.write_records(Counted(3, stop_at=0).source(), tmp_path / "r", 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_elses_conversion(tmp_path, monkeypatch):
+    def refused(path, mode):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(unfinished, "open", refused, raising=False)
+    with pytest.raises(DataError, match=r"Somebody else's conversion.*\.r-partial"):
+        writer.write_records(Counted(3).source(), tmp_path / "r", 0)
 
 
 def test_two_at_once(tmp_path):

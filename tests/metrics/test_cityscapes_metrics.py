@@ -71,6 +71,11 @@ def test_perfect(streets, tmp_path):
     assert len(values) == 12
 
 
+def test_a_folder_by_a_roundabout_way(streets, tmp_path):
+    (tmp_path / "other").mkdir()
+    assert score(streets, tmp_path / "other" / "..", PERFECT)["ap"] == 100
+
+
 def test_nothing_found(streets, tmp_path):
     values = score(streets, tmp_path, {})
     assert values["ap"] == values["ap50"] == values["ap_car"] == 0

@@ -82,10 +82,28 @@ def test_annotations_of_images_in_two_files(benchmark):
         content["annotations"] = [{"id": 1, "image_id": image, "category_id": 18}]
         file.write_text(json.dumps(content))
     both = find_annotations(benchmark, [2, 3])
-    assert sorted(image["id"] for image in both["images"]) == [1, 2, 3, 4]
+    assert sorted(image["id"] for image in both["images"]) == [2, 3]
     assert sorted(entry["id"] for entry in both["annotations"]) == [1, 2]
     assert {entry["image_id"] for entry in both["annotations"]} == {2, 3}
     assert both["categories"] == CATEGORIES
+
+
+def test_an_image_that_is_in_two_files_is_taken_from_one(benchmark):
+    """Images of 2017 are in the files of 2014, with the same objects."""
+    content = annotations()
+    content["images"] = [{"id": 1}, {"id": 2}]
+    content["annotations"] = [
+        {"id": 7, "image_id": 1, "category_id": 18},
+        {"id": 8, "image_id": 2, "category_id": 24},
+    ]
+    folder = benchmark / "annotations"
+    (folder / "instances_val2014.json").write_text(json.dumps(content))
+    content["images"] = [{"id": 2}]
+    del content["annotations"][0]
+    (folder / "instances_val2017.json").write_text(json.dumps(content))
+    both = find_annotations(benchmark, [1, 2])
+    assert sorted(image["id"] for image in both["images"]) == [1, 2]
+    assert sorted(entry["image_id"] for entry in both["annotations"]) == [1, 2]
 
 
 def test_damaged_annotations(benchmark):
@@ -96,5 +114,8 @@ def test_damaged_annotations(benchmark):
 
 def test_categories_by_name():
     assert category_ids(annotations(), ["dog", "zebra"]) == [18, 24]
+    # Records have names in small letters.
+    capitals = {"categories": [{"id": 3, "name": "Leaf"}]}
+    assert category_ids(capitals, ["leaf"]) == [3]
     with pytest.raises(UserError, match="no category horse; they have dog, zebra"):
         category_ids(annotations(), ["dog", "horse"])
