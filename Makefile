@@ -15,7 +15,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 ## Render synthetic leaves, train the small model, score it, draw the picture. A run
 ## that was interrupted goes on; one that is done is shown again.
 demo: $(VENV)/installed
-	$(BIN)/python train.py --run-dir runs/demo --minutes 10 $(if $(wildcard runs/demo/state),--resume)
+	$(BIN)/python train.py --run-dir runs/demo --minutes 10 $(if $(wildcard runs/demo/config.json),--resume)
 	test -f runs/demo/test/metrics.json || $(BIN)/python evaluate.py --run runs/demo --split test --overlays 6
 	@echo "Picture: runs/demo/test/overlays.png   scores: runs/demo/test/metrics.json"
 

@@ -14,6 +14,7 @@ scores stay empty, metrics.json says that there are none and images.csv is not w
 What to expect of such weights, python -m keras_recattend.cross_validation measures.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -26,18 +27,17 @@ from keras_recattend.errors import (
     quiet_tensorflow,
     run_command,
 )
-from keras_recattend.paths import PATHS
 from keras_recattend.stage_shares import divided
 
 _LOG = logging.getLogger("train")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def parse(arguments=None):
+def command_line():
+    """Return the parser of all options."""
     from datasets.catalog import DATASETS
     from keras_recattend import ablation
-    from keras_recattend.cluster import check_strategy
-    from keras_recattend.config import STAGES, near_names
+    from keras_recattend.config import STAGES
 
     parser = Parser(__doc__)
     data = parser.add_argument_group("data")
@@ -128,7 +128,14 @@ def parse(arguments=None):
         help="validation images that TensorBoard shows; default 2, 0 = none",
     )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def parse(arguments=None):
+    from keras_recattend.cluster import check_strategy
+    from keras_recattend.config import near_names
+
+    options = command_line().parse_args(arguments)
     if options.resume and not options.run_dir:
         raise UserError("--resume needs --run-dir: the run to go on with.")
     for name, value in (("minutes", options.minutes), ("max-steps", options.max_steps)):
@@ -149,10 +156,6 @@ def parse(arguments=None):
         raise UserError(f"--panels must be 0 or more, got {options.panels}.")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
-    for name in (*PATHS, "run_dir", "init"):
-        # A shell leaves --run-dir=~/runs/a as it is.
-        if (getattr(options, name) or "").startswith("~"):
-            setattr(options, name, str(Path(getattr(options, name)).expanduser()))
     check_strategy(options.strategy)
     if options.precision not in PRECISIONS:
         raise UserError(
@@ -184,19 +187,14 @@ def main():
     quiet_tensorflow(start=options.strategy != "multiworker")
     import tensorflow as tf
 
-    from datasets import catalog, splits
-    from datasets.description import tell
     from datasets.feed import Feed
-    from datasets.leakage import check_start
-    from keras_recattend import ablation, presets
     from keras_recattend.cluster import check_strategy
-    from keras_recattend.history import plot_history
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.precision_cost import warn_if_slow
-    from keras_recattend.reporting import evaluate_run, leave_unscored, versions
-    from keras_recattend.run_folder import RunFolder, find_weights
+    from keras_recattend.reporting import versions
+    from keras_recattend.run_folder import RunFolder
     from keras_recattend.run_options import kept, resumed
-    from keras_recattend.training import Training, seed_everything, stage_names
+    from keras_recattend.training import seed_everything, stage_names
     from keras_recattend.transfer import start_from
     from keras_recattend.workers import Workers
 
@@ -205,23 +203,73 @@ def main():
     cluster = check_strategy(options.strategy)
     if options.resume:
         config, about = folder.read()
-        options = resumed(options, about["options"], parse([]))
+        named = command_line().named()
+        options = resumed(options, about["options"], named, parse([]))
     else:
-        config = presets.get(options.preset or presets.of_dataset(_dataset(options)))
-        config = config.replace(**_changes(options, config.stages))
-        if options.ablation:
-            config = ablation.apply(config, options.ablation)
+        config = _asked_for(options)
         about = {"options": kept(options), "versions": versions()}
-        # Mistakes are told before data is converted and a folder is made.
-        if cluster is None or cluster.is_chief:
-            folder.check_free()
-        if options.init:
-            find_weights(options.init).read()
+        _check_places(options, folder, cluster)
     names = None if options.stage == "all" else [options.stage]
     names = stage_names(config, names, len(cluster.workers) if cluster else 1)
     workers = Workers.of(options.strategy)
     workers.check_batches(config, names)
     warn_if_slow(options.precision)
+    # Of a run that ended before its first epoch nothing can be taken up.
+    fresh = folder.load_about() is None
+    manifest, split, rendered = _data(options, config, folder, workers, fresh)
+
+    seed_everything(options.seed)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    with workers.scope():
+        model = RecurrentAttention(config, dtype=options.precision)
+    if options.init and fresh:
+        start_from(model, options.init)
+    if workers.is_chief and fresh:
+        _begin(folder, config, about, split, options)
+    _LOG.info("Run %s: preset %s, %s", folder.path, config.name, about["versions"])
+    _LOG.info("%d images train, %d validate.", len(split["train"]), len(split["val"]))
+    if options.val_fraction == 0 and split["val"]:
+        _LOG.warning(
+            "The data set has a validation split of its own, which does not train, "
+            "whatever --val-fraction says."
+        )
+    _LOG.info("%s parameters.", f"{model.count_params():,}")
+    with folder.locked() if workers.is_chief else contextlib.nullcontext():
+        feed = Feed(manifest, split, config, rendered)
+        _train(options, names, model, folder, feed, workers, resume=not fresh)
+        if workers.is_chief:
+            _finish(config, folder, feed, split)
+    workers.barrier()
+
+
+def _asked_for(options):
+    """The config: the preset and what the options change of it."""
+    from keras_recattend import ablation, presets
+
+    config = presets.get(options.preset or presets.of_dataset(_dataset(options)))
+    config = config.replace(**_changes(options, config))
+    return ablation.apply(config, options.ablation) if options.ablation else config
+
+
+def _check_places(options, folder, cluster):
+    """Tell mistakes before data is converted and a folder is made."""
+    from keras_recattend.run_folder import find_weights
+
+    if cluster is None or cluster.is_chief:
+        folder.check_free()
+    if options.init:
+        start = find_weights(options.init)
+        start.read()
+        start.weights_file()
+
+
+def _data(options, config, folder, workers, fresh):
+    """The records, who trains and who validates, and the rendered plants or None."""
+    from datasets import catalog, splits
+    from datasets.description import tell
+    from datasets.leakage import check_start
+
     # The chief converts; the others find what it made.
     if not workers.is_chief:
         workers.barrier()
@@ -232,40 +280,38 @@ def main():
         min_area=config.min_object_area,
         **catalog.options_of(vars(options)),
     )
-    split_file = folder.path / "split.json"
-    if options.resume:
-        split = splits.load_split(split_file, manifest)
-    else:
+    if fresh:
         split = splits.make_split(
             manifest, options.val_fraction, options.seed, options.fold
         )
         if options.init:
             check_start(options.init, manifest, split, options.fold)
+    else:
+        split = splits.load_split(folder.split_file, manifest)
     # Rendering takes minutes: after the last mistake that can be told.
     rendered = catalog.companions(config)
     if workers.is_chief:
         workers.barrier()
     tell(manifest, config.max_instances)
-    if workers.is_chief and not options.resume:
-        folder.create(config, **about)
-        splits.save_split(split, split_file, seed=options.seed, fold=options.fold)
-    _LOG.info("Run %s: preset %s, %s", folder.path, config.name, about["versions"])
-    _LOG.info("%d images train, %d validate.", len(split["train"]), len(split["val"]))
-    if options.val_fraction == 0 and split["val"]:
-        _LOG.warning(
-            "The data set has a validation split of its own, which does not train, "
-            "whatever --val-fraction says."
-        )
+    return manifest, split, rendered
 
-    seed_everything(options.seed)
-    if options.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    with workers.scope():
-        model = RecurrentAttention(config, dtype=options.precision)
-    _LOG.info("%s parameters.", f"{model.count_params():,}")
-    if options.init and not options.resume:
-        start_from(model, options.init)
-    feed = Feed(manifest, split, config, rendered)
+
+def _begin(folder, config, about, split, options):
+    """Make the run folder, or use the one that ended before its first epoch."""
+    from datasets import splits
+
+    if options.resume:
+        _LOG.warning("%s has no saved state: it begins anew.", folder.path)
+        folder.keep_history({"done": [], "stage": None})
+    else:
+        folder.create(config, **about)
+    splits.save_split(split, folder.split_file, seed=options.seed, fold=options.fold)
+
+
+def _train(options, names, model, folder, feed, workers, resume):
+    """Train the stages, or go on with them."""
+    from keras_recattend.training import Training
+
     training = Training(
         model,
         folder,
@@ -280,17 +326,22 @@ def main():
         panels=options.panels,
         workers=workers,
     )
-    training.run(names, options.resume)
-    if workers.is_chief:
-        if split["val"]:
-            # As evaluate.py has it: on one device, in float32.
-            model = RecurrentAttention(config, dtype="float32")
-            folder.load_weights(model)
-            evaluate_run(model, feed.examples, folder.path, split="val")
-        else:
-            leave_unscored(config.name, folder.path)
-        plot_history(folder.history_file, folder.path / "history.png")
-    workers.barrier()
+    training.run(names, resume)
+
+
+def _finish(config, folder, feed, split):
+    """Score the best weights as evaluate.py does: on one device, in float32."""
+    from keras_recattend.history import plot_history
+    from keras_recattend.model import RecurrentAttention
+    from keras_recattend.reporting import evaluate_run, leave_unscored
+
+    if split["val"]:
+        model = RecurrentAttention(config, dtype="float32")
+        folder.load_weights(model)
+        evaluate_run(model, feed.examples, folder.path, split="val")
+    else:
+        leave_unscored(config.name, folder.path)
+    plot_history(folder.history_file, folder.path / "history.png")
 
 
 def _dataset(options):
@@ -300,13 +351,16 @@ def _dataset(options):
     return catalog.actual_name(options.dataset, catalog.options_of(vars(options)))
 
 
-def _changes(options, stages):
-    """What the options change of the preset, which has these stages."""
-    given = {
-        "max_instances": options.max_instances,
-        "min_object_area": options.min_area,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
+def _changes(options, config):
+    """What the options change of the preset's config."""
+    changes, stages = {}, config.stages
+    if options.max_instances is not None:
+        changes["max_instances"] = options.max_instances
+    if options.min_area is not None:
+        changes["min_object_area"] = options.min_area
+        if config.inference.min_area == config.min_object_area:
+            # What is trained is to be found, too.
+            changes["inference"] = {"min_area": options.min_area}
     if options.shares:
         changes["stages"] = stages = divided(stages, options.shares)
     factor, batch_size = options.learning_rate_factor, options.batch_size

@@ -128,7 +128,7 @@ def _lay_elsewhere(options, manifest):
 
 def _names(folder, options, manifest):
     """Of the images that trained one run."""
-    stored = folder.path / "split.json"
+    stored = folder.split_file
     if stored.is_file():
         return set(splits.load_split(stored)["train"])
     if catalog.DATASETS[manifest.dataset].own:

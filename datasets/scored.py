@@ -95,7 +95,7 @@ def _of_split(options, manifest, folder, trained):
 
     Shipped weights come without the file of the split, but with what it was made by.
     """
-    stored = folder.path / "split.json"
+    stored = folder.split_file
     if options.split in ("all", "test"):
         # Not divided by us; and the test images may have come after the training.
         return splits.undivided(manifest)[options.split]

@@ -21,11 +21,12 @@ if os.name == "posix":
 
 
 @contextlib.contextmanager
-def locked(file):
+def locked(file, folder, option):
     """Hold a folder's lock, for this process and the children that it starts.
 
     Args:
-        file: path of the lock, in the folder.
+        file: path of the lock. folder: the one that it stands for.
+        option: of the command line, that names another folder.
 
     Yields:
         The open file, which the children inherit: where this process is killed, the
@@ -44,20 +45,20 @@ def locked(file):
         opened = open(file, "a+")  # noqa: SIM115
     except PermissionError as error:
         raise UserError(
-            f"{file.parent} cannot be written to ({error.strerror}). Name another "
-            "folder with --out."
+            f"{folder} cannot be written to ({error.strerror}). Name another one with "
+            f"{option}."
         ) from error
     with opened as lock:
         if not file_lock.take(lock):
             lock.seek(0)
             raise UserError(
-                f"Another process trains in {file.parent} just now: this command, "
+                f"Another process trains in {folder} just now: this command, "
                 "started twice, or a train.py that went on when its command was killed "
                 f"(the last one had the number {lock.read() or 'unknown'}). Wait until "
                 "it has ended, end it with kill, after which it saves, or name another "
-                "folder with --out."
+                f"folder with {option}."
             )
-        lock.truncate(0)
+        _note(lock, os.getpid())
         yield lock
 
 
@@ -98,7 +99,7 @@ def run_child(command, lock=None):
 
 
 def _note(lock, number):
-    """Write a child's process number into the lock's file."""
+    """Write the number of the process that trains into the lock's file."""
     if lock:
         lock.truncate(0)
         lock.write(str(number))

@@ -23,7 +23,10 @@ class ConfigError(ValueError):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that shows a module's docstring and names near options."""
+    """An argument parser that shows a module's docstring and names near options.
+
+    `~` is written out: a shell leaves that to us in `--out=~/results`.
+    """
 
     def __init__(self, description):
         super().__init__(
@@ -38,7 +41,28 @@ class Parser(argparse.ArgumentParser):
             known = [name for name in self._option_string_actions if name[:2] == "--"]
             name = unknown[0].split("=")[0]
             self.error(f"there is no option {name}.{near_names(name, known)}")
+        for name, value in vars(options).items():
+            setattr(options, name, _from_home(value))
         return options
+
+    def named(self, args=None):
+        """Return the names of the options that a command line has, as in `vars`.
+
+        Args:
+            args: as for `parse_args`, which has accepted them.
+        """
+        unset = object()
+        values = argparse.Namespace(**{a.dest: unset for a in self._actions})
+        self.parse_known_args(args, values)
+        return {name for name, value in vars(values).items() if value is not unset}
+
+
+def _from_home(value):
+    if isinstance(value, list):
+        return [_from_home(one) for one in value]
+    if isinstance(value, str) and (value == "~" or value[:2] in ("~/", "~" + os.sep)):
+        return os.path.expanduser(value)
+    return value
 
 
 def quiet_tensorflow(start=True):

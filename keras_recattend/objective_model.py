@@ -137,11 +137,12 @@ class ObjectiveModel(keras.Model):
         Args:
             gradients: as from `_shared`, times `scale`.
         """
-        # Under mixed precision they are scaled, and a step whose gradients overflow is
-        # left out by the optimizer: it does not count here either.
         norm = tf.linalg.global_norm(gradients) * replicas.count() / scale
-        finite = tf.math.is_finite(norm)
-        tracker = self.objective.gradient_norm
-        tracker.update_state(
-            tf.where(finite, norm, 0.0), sample_weight=tf.cast(finite, tf.float32)
-        )
+        weight = tf.constant(1.0)
+        if hasattr(self.optimizer, "dynamic_scale"):
+            # A step whose scaled gradients overflow is left out by the optimizer: it
+            # does not count here either. Without a scale nothing leaves it out, and
+            # `Pace` is to see it before the weights are saved.
+            weight = tf.cast(tf.math.is_finite(norm), tf.float32)
+            norm = tf.math.multiply_no_nan(norm, weight)
+        self.objective.gradient_norm.update_state(norm, sample_weight=weight)

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from keras_recattend import child_process
 from keras_recattend.config import Config, near_names
 from keras_recattend.errors import UserError
 from keras_recattend.whole_files import replacing
@@ -87,6 +88,10 @@ class RunFolder:
         return self.path / "images.csv"
 
     @property
+    def split_file(self):
+        return self.path / "split.json"
+
+    @property
     def maps(self):
         """Maps of the pre-processing network, while a run needs them."""
         return self.path / "maps"
@@ -136,21 +141,36 @@ class RunFolder:
             )
         return config, values
 
+    @contextlib.contextmanager
+    def locked(self):
+        """Hold the folder for the training of this process.
+
+        Raises:
+            UserError: another process trains in it.
+        """
+        self.state_file.parent.mkdir(exist_ok=True)
+        lock = self.state_file.with_name("lock")
+        with child_process.locked(lock, self.path, "--run-dir"):
+            yield
+
+    def weights_file(self, path=None):
+        """Return `path`, or the best weights, or the last. Raises RunError: none."""
+        candidates = [path] if path else [self.best_weights, self.last_weights]
+        for candidate in map(Path, candidates):
+            if candidate.is_file():
+                return candidate
+        raise RunError(
+            f"{self.path} holds no weights yet (looked for "
+            f"{', '.join(Path(c).name for c in candidates)})."
+        )
+
     def load_weights(self, model, path=None):
         """Load weights into the model: `path`, or the best, or the last.
 
         Raises:
             RunError: there are none, or they belong to another configuration.
         """
-        candidates = [path] if path else [self.best_weights, self.last_weights]
-        for candidate in map(Path, candidates):
-            if candidate.is_file():
-                break
-        else:
-            raise RunError(
-                f"{self.path} holds no weights yet (looked for "
-                f"{', '.join(Path(c).name for c in candidates)})."
-            )
+        candidate = self.weights_file(path)
         try:
             with _without_optimizer(model):
                 model.load_weights(candidate)

@@ -31,7 +31,7 @@ def kept(options):
     return values
 
 
-def resumed(options, stored, defaults):
+def resumed(options, stored, named, defaults):
     """Return the options of the run that goes on; tells of others that were given.
 
     Paths that are given count: data may have moved. Where the raw files are gone and
@@ -40,6 +40,7 @@ def resumed(options, stored, defaults):
     Args:
         options: as parsed.
         stored: as from `kept`.
+        named: names of the options that the command line has.
         defaults: the options of a command line without any.
     """
     # Runs of before an option was there had its default.
@@ -47,7 +48,7 @@ def resumed(options, stored, defaults):
     of_call = kept(options)
     for name, value in stored.items():
         given = of_call[name]
-        if given in (getattr(defaults, name), value):
+        if name not in named or given == value:
             continue
         if name in PATHS:
             stored[name] = given

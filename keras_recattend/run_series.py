@@ -126,7 +126,12 @@ class RunSeries:
                 "Call it in a clone of the repository, not from an installed package."
             )
         self._check_same()
-        with locked(self._lock_file) as self._lock:
+        self.out.mkdir(parents=True, exist_ok=True)
+        with locked(self._lock_file, self.out, "--out") as self._lock:
+            # Another command may have been quicker.
+            self._check_same()
+            if not self._has_runs():
+                RunFolder.write_json(self._file, self._asked())
             yield self
 
     def folder(self, name):
@@ -182,12 +187,11 @@ class RunSeries:
     def _train(self, run):
         """Train a run, or go on with it; return train.py's exit code."""
         folder = self.folder(run.name)
-        if folder.state_file.is_file():
-            arguments = ["--resume", "--run-dir", str(folder.path)]
+        arguments = ["--run-dir", str(folder.path)]
+        if folder.config_file.is_file():
+            arguments.append("--resume")
         else:
-            _set_aside(folder.path)
-            arguments = [*self.passed_on(), "--run-dir", str(folder.path)]
-            arguments += run.arguments
+            arguments += [*self.passed_on(), *run.arguments]
         if self._options.quiet:
             arguments.append("--quiet")
         code = run_child([sys.executable, str(TRAIN), *arguments], self._lock)
@@ -208,22 +212,27 @@ class RunSeries:
                 arguments += [] if value is True else [str(value)]
         return arguments
 
-    def _check_same(self):
-        """Refuse a folder of runs that were asked for otherwise; note how these are."""
+    def _asked(self):
+        """How the runs are asked for: {option: value}."""
         asked = {name: getattr(self._options, name) for name in self._noted}
         for name in PATHS:
             if asked[name]:
                 asked[name] = from_the_root(asked[name])
+        return asked
+
+    def _check_same(self):
+        """Refuse a folder of something else, or of runs asked for otherwise."""
         if not self._file.is_file() and not self._is_free():
             raise UserError(
                 f"{self.out} exists already and holds something else than what this "
                 "command makes. Name another folder with --out."
             )
-        if self._file.is_file() and any(path.is_dir() for path in self.out.iterdir()):
-            self._refuse_others(asked)
-            return
-        self.out.mkdir(parents=True, exist_ok=True)
-        RunFolder.write_json(self._file, asked)
+        if self._has_runs():
+            self._refuse_others()
+
+    def _has_runs(self):
+        """Whether any run was begun."""
+        return self._file.is_file() and any(p.is_dir() for p in self.out.iterdir())
 
     def _is_free(self):
         """Whether there is no such folder, or nothing in it but what opening left."""
@@ -231,8 +240,8 @@ class RunSeries:
             return not self.out.exists()
         return all(path == self._lock_file for path in self.out.iterdir())
 
-    def _refuse_others(self, asked):
-        before = _read(self._file)
+    def _refuse_others(self):
+        before, asked = _read(self._file), self._asked()
         told = [
             f"{_flag(name)} {before.get(name)}"
             for name in self._noted
@@ -247,21 +256,6 @@ class RunSeries:
 
 def _flag(name):
     return "--" + name.replace("_", "-")
-
-
-def _set_aside(path):
-    """Rename a run that ended before its first epoch: nothing of it can be resumed."""
-    if not path.exists() or not any(path.iterdir()):
-        return
-    number = 1
-    while (other := path.with_name(f"{path.name}.unfinished-{number}")).exists():
-        number += 1
-    path.rename(other)
-    _LOG.warning(
-        "%s ended before its first epoch; it is kept as %s and begun again.",
-        path,
-        other.name,
-    )
 
 
 def _read(file):

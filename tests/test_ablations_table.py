@@ -205,13 +205,12 @@ def test_an_interrupted_variation_is_resumed(trained, capfd):
     assert "--resume" not in commands[3]
 
 
-def test_a_run_that_ended_before_its_first_epoch_is_kept_aside(trained, caplog):
-    _, codes = trained
+def test_a_run_that_ended_before_its_first_epoch_is_begun_by_train_py(trained):
+    commands, codes = trained
     codes["full"] = -signal.SIGINT, lambda p: RunFolder(p).create(tiny_preset())
     assert call(*USUAL, "--only", "full") == 130
     assert call(*USUAL, "--only", "full") == 0
-    assert (pathlib.Path("out/full.unfinished-1") / "config.json").is_file()
-    assert "kept as full.unfinished-1" in caplog.text
+    assert "--resume" in commands[1]
     assert (pathlib.Path("out/full") / "metrics.json").is_file()
 
 
@@ -308,7 +307,7 @@ def test_an_installed_package_without_train_py(trained, capfd, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="locks")
 def test_two_commands_at_once(trained, capfd):
     assert call(*USUAL, "--only", "full") == 0
-    with locked(pathlib.Path("out/ablations.lock")):
+    with locked(pathlib.Path("out/ablations.lock"), "out", "--out"):
         assert call(*USUAL) == 2
     assert "Another process trains in out" in capfd.readouterr().err
     assert len(trained[0]) == 1

@@ -76,7 +76,7 @@ time.sleep(60)
 LOCKED_PARENT = """
 import pathlib, sys
 from keras_recattend.child_process import locked, run_child
-with locked(pathlib.Path("a.lock")) as lock:
+with locked(pathlib.Path("a.lock"), ".", "--out") as lock:
     run_child([sys.executable, "-c", sys.argv[1]], lock)
 """
 
@@ -97,7 +97,7 @@ def test_a_run_that_outlives_its_command_keeps_the_folder(tmp_path):
             process.wait()
             with (
                 pytest.raises(UserError, match=rf"process trains.* {run}\).*--out"),
-                locked(tmp_path / "a.lock"),
+                locked(tmp_path / "a.lock", tmp_path, "--out"),
             ):
                 pass
         finally:
@@ -105,7 +105,7 @@ def test_a_run_that_outlives_its_command_keeps_the_folder(tmp_path):
     until = time.monotonic() + 30
     while True:
         try:
-            with locked(tmp_path / "a.lock"):
+            with locked(tmp_path / "a.lock", tmp_path, "--out"):
                 break
         except UserError:
             # The killed run has not quite ended.

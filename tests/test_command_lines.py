@@ -215,15 +215,21 @@ def test_weights_to_start_from_that_are_not_there_leave_no_run_folder(
     message = fails(capfd, "train", *options, "--init", "nothing")
     assert "'nothing' is neither a folder" in message
     assert not (tmp_path / "run").exists()
+    # Of a run that is in its box stage still.
+    RunFolder("start").create(tiny_preset(), options={})
+    message = fails(capfd, "train", *options, "--init", "start")
+    assert "start holds no weights yet" in message
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "records").exists()
 
 
 def test_a_fold_is_not_scored_by_images_that_trained_its_start(
     capfd, tmp_path, plants, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    RunFolder("start").create(
-        tiny_preset(), options={"dataset": "cvppp", "val_fraction": 0.0}
-    )
+    start = RunFolder("start")
+    start.create(tiny_preset(), options={"dataset": "cvppp", "val_fraction": 0.0})
+    start.best_weights.touch()
     options = ["--dataset", "cvppp", "--data-dir", plants, "--run-dir", "run"]
     options += ["--preset", "tiny", "--fold", "1/2"]
     message = fails(capfd, "train", *options, "--init", "start")
@@ -520,6 +526,59 @@ def test_resuming_a_finished_run(run, capfd):
     history = (run / "history.csv").read_bytes()
     assert call("train", "--resume", "--run-dir", run) == 0
     assert (run / "history.csv").read_bytes() == history
+
+
+def state_of(run):
+    with np.load(RunFolder(run).state_file) as state:
+        return {name: state[name] for name in state.files}
+
+
+def test_a_run_that_ended_before_its_first_epoch_begins_anew(plants, tmp_path, caplog):
+    """Whatever it left: no state, an epoch's row, another's weights."""
+    options = ["--dataset", "cvppp", "--data-dir", plants, "--preset", "tiny"]
+    options += ["--records-dir", tmp_path / "records", "--max-steps", 2, "--seed", 5]
+    options += ["--stage", "box", "--fold", "2/3"]
+    runs = tmp_path / "whole", tmp_path / "ended"
+    with eagerly():
+        assert call("train", *options, "--run-dir", runs[0]) == 0
+        shutil.copytree(*runs)
+        shutil.rmtree(runs[1] / "state")
+        (runs[1] / "split.json").unlink()
+        (runs[1] / "metrics.json").unlink()
+        assert call("train", "--run-dir", runs[1], "--resume") == 0
+    assert "no saved state: it begins anew" in caplog.text
+    rows = [read_csv(run / "history.csv") for run in runs]
+    assert len(rows[0]) == len(rows[1])
+    assert [row["loss"] for row in rows[1]] == [row["loss"] for row in rows[0]]
+    assert (runs[1] / "split.json").read_text() == (runs[0] / "split.json").read_text()
+    assert summary_of(runs[1]) == summary_of(runs[0])
+    states = [state_of(run) for run in runs]
+    for name, values in states[0].items():
+        if name != "about":
+            np.testing.assert_array_equal(states[1][name], values, name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks")
+def test_a_run_is_trained_by_one_process(run, capfd):
+    history = (run / "history.csv").read_bytes()
+    with RunFolder(run).locked():
+        message = fails(capfd, "train", "--resume", "--run-dir", run)
+    assert f"Another process trains in {run}" in message
+    assert "--run-dir" in message
+    assert (run / "history.csv").read_bytes() == history
+
+
+def test_what_is_trained_is_found(plants, tmp_path):
+    """Objects under the preset's least area, in the result as in training."""
+    import train
+
+    known = train.parse(["--dataset", "leaves", "--min-area", "9"])
+    config = train._asked_for(known)
+    assert config.min_object_area == config.inference.min_area == 9
+    # Some presets drop small finds of large images for reasons of their own.
+    known = train.parse(["--dataset", "cityscapes", "--preset", "cityscapes_paper"])
+    known.min_area = 9
+    assert train._asked_for(known).inference.min_area == 1200
 
 
 # -- a pre-processing network --------------------------------------------------------

@@ -161,12 +161,14 @@ def test_an_interrupted_fold_is_resumed(trained, call):
     assert metrics()["missing_folds"] == []
 
 
-def test_a_fold_that_ended_before_its_first_epoch_is_kept_aside(trained, call):
-    _, codes = trained
+def test_a_fold_that_ended_before_its_first_epoch_is_begun_by_train_py(trained, call):
+    commands, codes = trained
     codes["fold-1"] = -signal.SIGTERM, lambda p: RunFolder(p).create(tiny.config())
     assert call(*USUAL)[0] == 130
     assert call(*USUAL)[0] == 0
-    assert pathlib.Path("out/fold-1.unfinished-1/config.json").is_file()
+    assert ["--resume" in command for command in commands] == [False, True] + 2 * [
+        False
+    ]
     assert metrics()["missing_folds"] == []
 
 
@@ -257,11 +259,39 @@ def metrics_text():
 @pytest.mark.skipif(sys.platform == "win32", reason="locks")
 def test_two_commands_at_once(trained, call):
     assert call(*USUAL, "--only", "1")[0] == 0
-    with locked(pathlib.Path("out/cross-validation.lock")):
+    with locked(pathlib.Path("out/cross-validation.lock"), "out", "--out"):
         code, printed = call(*USUAL)
     assert code == 2
     assert "Another process trains in out" in printed
     assert len(trained[0]) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks")
+def test_a_command_that_is_refused_leaves_the_others_options(trained, call):
+    """The first still converts: none of its folds is there."""
+    file = pathlib.Path("out/cross-validation.json")
+    options = cross_validation.parse([str(word) for word in USUAL])
+    with cross_validation.series_of(options, "out").opened():
+        before = file.read_bytes()
+        code, printed = call(*USUAL, "--minutes", "60")
+        assert code == 2
+        assert "Another process trains in out" in printed
+        assert file.read_bytes() == before
+    assert call(*USUAL)[0] == 0
+
+
+def test_home_is_written_out(trained, call, tmp_path, monkeypatch):
+    """A shell leaves `--out=~/cv` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    assert call(*USUAL[:-2], "--out=~/cv")[0] == 0
+    assert (tmp_path / "home" / "cv" / "fold-1" / "metrics.json").is_file()
+    for number in (1, 2, 3):
+        (tmp_path / "home" / "cv" / f"fold-{number}" / "best.weights.h5").touch()
+    assert call(*USUAL, "--init=~/cv")[0] == 0
+    start = after(trained[0][3], "--init")
+    assert start == str(tmp_path / "home" / "cv" / "fold-1")
+    assert not pathlib.Path("~").exists()
 
 
 def test_an_installed_package_without_train_py(trained, call, monkeypatch):

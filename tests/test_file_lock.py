@@ -28,7 +28,7 @@ def test_a_disk_without_locks(tmp_path, monkeypatch, caplog, number):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(file_lock.fcntl, "flock", flock)
-    with child_process.locked(tmp_path / "runs.lock") as lock:
+    with child_process.locked(tmp_path / "runs.lock", tmp_path, "--out") as lock:
         assert lock
     with unfinished(tmp_path / "records", {}):
         pass
@@ -52,6 +52,6 @@ def test_a_lock_of_somebody_else(tmp_path, monkeypatch):
     monkeypatch.setattr(child_process, "open", refused, raising=False)
     with (
         pytest.raises(UserError, match=r"Permission denied\).*--out"),
-        child_process.locked(tmp_path / "lock"),
+        child_process.locked(tmp_path / "lock", tmp_path, "--out"),
     ):
         pass

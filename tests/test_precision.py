@@ -101,6 +101,20 @@ def test_an_infinite_gradient_leaves_the_step_out_and_the_schedules_on():
     assert any((old != new.numpy()).any() for old, new in pairs)
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_an_infinite_gradient_is_seen_before_its_weights_are_saved(precision):
+    """Without a loss scale no step is left out: the weights are lost."""
+    model = compiled(precision, "segmentation")
+    model.train_step(tiny.batch())
+    share = model._shared
+    model._shared = lambda gradients: share([g * np.inf for g in gradients])
+    logs = {name: float(v) for name, v in model.train_step(tiny.batch()).items()}
+    pace = Pace(model.objective, Clock(100))
+    pace.set_model(model)
+    with pytest.raises(NotFinite, match=r"^gradient_norm became"):
+        pace.on_train_batch_end(1, logs)
+
+
 def test_gradients_that_stay_infinite_end_the_training():
     model = compiled("mixed_float16", "segmentation")
     pace = Pace(model.objective, Clock(100))

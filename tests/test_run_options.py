@@ -7,6 +7,11 @@ import train
 from keras_recattend.run_options import kept, resumed
 
 
+def resumed_by(arguments, stored):
+    named = train.command_line().named(arguments)
+    return resumed(train.parse(arguments), stored, named, train.parse([]))
+
+
 def test_where_it_trains_is_not_kept():
     options = train.parse(["--strategy", "mirrored", "--run-dir", "a", "--quiet"])
     values = kept(options)
@@ -55,7 +60,7 @@ def test_data_that_has_moved(tmp_path, monkeypatch, caplog):
     resume = ["--resume", "--run-dir", "a"]
 
     def go_on(*more):
-        return resumed(train.parse([*resume, *more]), stored, train.parse([]))
+        return resumed_by([*resume, *more], stored)
 
     # The same command: the same folder, however it is spelled.
     assert go_on(*given).data_dir == str(Path("old").resolve())
@@ -73,7 +78,7 @@ def test_a_run_goes_on_with_its_own_options(caplog):
     stored = kept(train.parse(["--seed", "3", "--max-steps", "7"]))
     given = ["--resume", "--run-dir", "a", "--seed", "4", "--strategy", "mirrored"]
     with caplog.at_level(logging.WARNING):
-        options = resumed(train.parse(given), stored, train.parse([]))
+        options = resumed_by(given, stored)
     assert (options.seed, options.max_steps) == (3, 7)
     assert (options.resume, options.run_dir, options.strategy) == (
         True,
@@ -86,7 +91,17 @@ def test_a_run_goes_on_with_its_own_options(caplog):
 def test_a_run_of_before_an_option_was_there_has_its_default():
     stored = kept(train.parse([]))
     del stored["precision"]
-    options = resumed(
-        train.parse(["--resume", "--run-dir", "a"]), stored, train.parse([])
-    )
+    options = resumed_by(["--resume", "--run-dir", "a"], stored)
     assert options.precision == "float32"
+
+
+def test_options_that_are_not_used_are_told_though_they_are_the_defaults(caplog):
+    """Somebody may want to go back to them."""
+    stored = kept(train.parse(["--precision", "mixed_bfloat16", "--stage", "box"]))
+    given = ["--resume", "--run-dir", "a", "--precision", "float32", "--stage=all"]
+    options = resumed_by(given, stored)
+    assert (options.precision, options.stage) == ("mixed_bfloat16", "box")
+    assert set(caplog.messages) == {
+        "--precision float32 is not used: the run goes on with mixed_bfloat16.",
+        "--stage all is not used: the run goes on with box.",
+    }

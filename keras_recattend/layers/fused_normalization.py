@@ -4,7 +4,14 @@ import typing
 
 import tensorflow as tf
 
-__all__ = ["EPSILON", "Normalized", "normalize", "normalize_by_batch"]
+__all__ = [
+    "EPSILON",
+    "Normalized",
+    "gradient_of_normalize",
+    "has_gpu",
+    "normalize",
+    "normalize_by_batch",
+]
 
 # Epsilon of the authors' batch normalisation (spec, section 4).
 EPSILON = 1e-3
@@ -27,15 +34,36 @@ class Normalized(typing.NamedTuple):
 
 def normalize(x, gamma, beta, mean, variance):
     """Normalise x [B, H, W, C] by given statistics; the others float32 [C]."""
-    return tf.raw_ops.FusedBatchNormV3(
-        x=x,
-        scale=gamma,
-        offset=beta,
-        mean=mean,
-        variance=variance,
-        epsilon=EPSILON,
-        is_training=False,
-    ).y
+
+    def fused(x, gamma, beta):
+        return tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=gamma,
+            offset=beta,
+            mean=mean,
+            variance=variance,
+            epsilon=EPSILON,
+            is_training=False,
+        ).y
+
+    def with_own_gradient(x, gamma, beta):
+        def gradient(d):
+            return gradient_of_normalize(d, x, gamma, mean, variance)
+
+        return fused(x, gamma, beta), gradient
+
+    # On a GPU the kernel's own is refused where results are to be deterministic.
+    function = tf.custom_gradient(with_own_gradient) if has_gpu() else fused
+    return function(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+
+
+def gradient_of_normalize(d, x, gamma, mean, variance):
+    """Return the gradients of `normalize` by x, gamma and beta, of d [B, H, W, C]."""
+    d_y = tf.cast(d, tf.float32)
+    rate = tf.math.rsqrt(variance + EPSILON)
+    d_gamma = rate * tf.reduce_sum(d_y * (tf.cast(x, tf.float32) - mean), [0, 1, 2])
+    d_beta = tf.reduce_sum(d_y, [0, 1, 2])
+    return tf.cast(d_y * gamma * rate, x.dtype), d_gamma, d_beta
 
 
 def normalize_by_batch(x, gamma, beta):
@@ -57,10 +85,11 @@ def normalize_by_batch(x, gamma, beta):
     variance = result.batch_variance * (n - 1.0) / n
     # On a GPU, the gradient may need the third one; elsewhere it may hold a mask of the
     # activations' size that nothing reads.
-    third = result.reserve_space_3 if _has_gpu() else empty
+    third = result.reserve_space_3 if has_gpu() else empty
     reserved = (result.reserve_space_1, result.reserve_space_2, third)
     return Normalized(result.y, result.batch_mean, variance, reserved)
 
 
-def _has_gpu():
+def has_gpu():
+    """Whether TensorFlow has a GPU, and its kernels of normalisation."""
     return bool(tf.config.list_physical_devices("GPU"))

@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from keras_recattend.layers.fused_normalization import (
     EPSILON,
+    gradient_of_normalize,
+    has_gpu,
     normalize,
     normalize_by_batch,
 )
@@ -182,6 +184,8 @@ class _Stack:
         return y, _pool(y, self.pools[i])
 
     def _normalization_gradient(self, d, c, gamma, fixed, saved):
+        if not self.training and has_gpu():
+            return gradient_of_normalize(d, c, gamma, *fixed)
         first, second, third = saved or (*fixed, tf.zeros([0], tf.float32))
         return tf.raw_ops.FusedBatchNormGradV3(
             y_backprop=d,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_recattend.layers import Normalization
+from keras_recattend.layers import Normalization, fused_normalization
 
 EPSILON = 1e-3
 
@@ -114,3 +114,27 @@ def test_gradients_reach_the_parameters_of_the_step(random):
         rows = np.abs(gradient).sum(axis=1)
         assert rows[2] > 0
         assert rows[0] == rows[1] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_gradient_where_the_kernel_has_none_that_is_deterministic(
+    random, monkeypatch, dtype
+):
+    """On a GPU, by given statistics; here the kernel's own is there to compare."""
+    x = tf.cast(random.normal(size=(2, 4, 5, 2)), dtype)
+    upstream = tf.cast(random.normal(size=x.shape), dtype)
+    given = [tf.constant(random.uniform(0.5, 2.0, 2), tf.float32) for _ in range(4)]
+
+    def gradients(gpu):
+        monkeypatch.setattr(fused_normalization, "has_gpu", lambda: gpu)
+        with tf.GradientTape() as tape:
+            watched = [x, *given[:2]]
+            tape.watch(watched)
+            y = fused_normalization.normalize(x, *given)
+        return y, *tape.gradient(y, watched, upstream)
+
+    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    for ours, kernels in zip(gradients(True), gradients(False), strict=True):
+        assert ours.dtype == kernels.dtype
+        ours, kernels = (tf.cast(v, tf.float32) for v in (ours, kernels))
+        np.testing.assert_allclose(ours, kernels, tolerance, tolerance)
