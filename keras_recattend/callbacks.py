@@ -15,6 +15,7 @@ from keras_recattend.reporting import score_examples
 from keras_recattend.schedules import learning_rate
 
 __all__ = [
+    "EndInTime",
     "Interrupted",
     "NotFinite",
     "Pace",
@@ -214,17 +215,14 @@ class Validation(keras.callbacks.Callback):
         self.predictor = predictor
         self.losses = losses
         self.waits = waits
+        self.validated = None
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every and not self.clock.done:
             return
         if not self.waits:
             self._validate(logs)
-        self.clock.agree()
-        # Scoring takes time: where it was the last of the budget, this was the last
-        # epoch, instead of one more of a single step.
-        if self.clock.done:
-            self.model.stop_training = True
+        self.validated = epoch
 
     def _validate(self, logs):
         if self.batches is None:
@@ -249,6 +247,28 @@ class Validation(keras.callbacks.Callback):
         if self.best is None or logs["sbd"] > self.best:
             self.best = logs["sbd"]
             self.folder.save_weights(self.model, self.folder.best_weights)
+
+
+class EndInTime(keras.callbacks.Callback):
+    """Ends the stage where its time was over after the steps of a scored epoch.
+
+    Scoring and saving take time: where it was the last of the budget, another epoch
+    would be one of a single step, scored anew. It is the last of an epoch's callbacks.
+
+    Args:
+        validation: the `Validation`.
+    """
+
+    def __init__(self, validation, clock):
+        super().__init__()
+        self.validation = validation
+        self.clock = clock
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.validation.validated == epoch:
+            self.clock.agree()
+            if self.clock.done:
+                self.model.stop_training = True
 
 
 class Recorder(keras.callbacks.Callback):

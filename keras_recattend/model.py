@@ -171,7 +171,8 @@ class RecurrentAttention(ObjectiveModel):
 
         By its moving statistics and without gradient: only its own stage trains it.
         """
-        maps = self.preprocessor(image)
+        # Keras hands on the outer call's `training` where none is given.
+        maps = self.preprocessor(image, training=False)
         return Maps(
             *(None if values is None else tf.stop_gradient(values) for values in maps)
         )

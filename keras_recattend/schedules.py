@@ -14,7 +14,7 @@ def learning_rate(stage, step, progress):
     """
     if stage.schedule == "staircase":
         return stage.learning_rate * stage.decay ** (step // stage.period)
-    if progress < stage.warmup:
+    if progress < stage.warmup or stage.warmup == 1.0:
         return stage.learning_rate * max(progress / stage.warmup, 0.01)
     share = (progress - stage.warmup) / (1.0 - stage.warmup)
     cosine = 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))

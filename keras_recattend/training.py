@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_recattend import stages
 from keras_recattend.callbacks import (
+    EndInTime,
     Interrupted,
     Pace,
     Progress,
@@ -213,6 +214,7 @@ class Training:
         callbacks = [Pace(objective, clock), stop, validation]
         if workers.is_chief:
             callbacks += self._reports(objective, clock, validation, done)
+        callbacks.append(EndInTime(validation, clock))
         limit = f"{minutes:.1f} minutes" if minutes else f"{clock.steps} steps"
         _LOG.info("Stage %s: %s, batches of %d.", name, limit, stage.batch_size)
         began = time.monotonic()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_recattend import callbacks
+from keras_recattend import callbacks, schedules
 from keras_recattend.callbacks import (
+    EndInTime,
     NotFinite,
     Pace,
     Progress,
@@ -214,7 +215,28 @@ def test_where_nothing_validates_the_latest_weights_are_the_best(scores):
     assert set(folder.saved) == {"best"}
     assert validation.best is None
     assert not validation.model.evaluated
-    assert validation.model.stop_training
+
+
+@pytest.mark.parametrize(("every", "ends"), [(1, True), (2, False)])
+def test_a_budget_that_ends_while_an_epoch_is_saved(scores, monkeypatch, every, ends):
+    """No epoch of a single step, scored anew; but the last one is always scored."""
+    now = [0.0]
+    monkeypatch.setattr(schedules.time, "monotonic", lambda: now[0])
+    scores += [1.0]
+    clock = Clock(steps=99, minutes=1)
+    validation = attach(validation_of(every=every, clock=clock))
+    end = EndInTime(validation, clock)
+    end.set_model(validation.model)
+    validation.on_epoch_end(0, {})
+    # The `Recorder` draws and writes.
+    now[0] = 61.0
+    end.on_epoch_end(0, {})
+    assert validation.model.stop_training is ends
+    if not ends:
+        validation.on_epoch_end(1, {})
+        end.on_epoch_end(1, {})
+        assert validation.model.stop_training
+    assert not scores
 
 
 def test_an_incomplete_chain_has_no_best_weights(scores):

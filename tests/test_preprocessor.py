@@ -180,6 +180,22 @@ def test_no_gradient_reaches_it_from_the_other_networks():
     assert all(gradient is None for gradient in gradients)
 
 
+def test_it_stays_as_it_is_whatever_mode_the_model_is_called_in():
+    """Keras hands an outer call's mode on to the layers within."""
+    model = RecurrentAttention(tiny.preprocessed())
+    image = tiny.batch()["image"]
+    preprocessor = model.preprocessor
+    for variable in preprocessor.non_trainable_variables:
+        variable.assign(variable + 0.5)
+    before = [v.numpy() for v in preprocessor.non_trainable_variables]
+    assert before
+    outputs = [model(image, training=training) for training in (False, True)]
+    for name in ("foreground", "masks"):
+        np.testing.assert_array_equal(outputs[0][name], outputs[1][name])
+    for old, new in zip(before, preprocessor.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_instance_variables_are_all_but_the_networks():
     model = RecurrentAttention(tiny.preprocessed())
     paths = {v.path for v in model.instance_variables}

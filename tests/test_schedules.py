@@ -44,6 +44,12 @@ def test_cosine_without_warm_up():
     assert learning_rate(stage, 0, 0.5) == pytest.approx(0.5)
 
 
+def test_warm_up_to_the_end():
+    stage = Stage(steps=1, learning_rate=2.0, warmup=1.0)
+    rates = [learning_rate(stage, 0, progress) for progress in (0.5, 1.0)]
+    assert rates == [1.0, 2.0]
+
+
 @pytest.fixture
 def time(monkeypatch):
     """A clock on the wall that stands still until it is set."""

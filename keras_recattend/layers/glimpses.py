@@ -70,28 +70,32 @@ class GlimpseNetwork(Float32Layer):
         self.block = block
         self.last_logits = last_logits
         self.initializer = initializer
-        small = initializer == "small"
-        kernel = {
-            "kernel_initializer": kernel_initializer("small")
-            if small
-            else "glorot_uniform",
-            "dtype": "float32",
-        }
-        bias = {"bias_initializer": kernel_initializer("small") if small else "zeros"}
-        recurrent = kernel_initializer("small") if small else "orthogonal"
         self.lstm = keras.layers.LSTMCell(
-            lstm_units, recurrent_initializer=recurrent, name="lstm", **kernel
+            lstm_units,
+            kernel_initializer=self._initial("glorot_uniform"),
+            recurrent_initializer=self._initial("orthogonal"),
+            dtype="float32",
+            name="lstm",
         )
         self.mlp = []
         if glimpses > 1 or last_logits:
             self.mlp = [
-                keras.layers.Dense(
-                    mlp_units, activation="relu", name="mlp0", **kernel, **bias
-                ),
-                keras.layers.Dense(
-                    math.prod(self.grid) // block**2, name="mlp1", **kernel, **bias
-                ),
+                self._dense(mlp_units, activation="relu", name="mlp0"),
+                self._dense(math.prod(self.grid) // block**2, name="mlp1"),
             ]
+
+    def _initial(self, usual):
+        """One variable's initialiser: a Keras object gives the same numbers twice."""
+        return kernel_initializer("small") if self.initializer == "small" else usual
+
+    def _dense(self, units, **options):
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=self._initial("glorot_uniform"),
+            bias_initializer=self._initial("zeros"),
+            dtype="float32",
+            **options,
+        )
 
     def build(self, features_shape):
         self.lstm.build((None, features_shape[-1]))

@@ -111,3 +111,16 @@ def test_the_first_glimpse_is_uniform():
     network.build((None, None, 2))
     attention = network(tf.ones([1, 8, 2])).attention
     np.testing.assert_allclose(attention[0], np.full((1, 8), 1 / 8))
+
+
+def test_small_initial_values_are_drawn_for_every_variable():
+    """A Keras initialiser gives the same numbers to all that share it."""
+    network = GlimpseNetwork(5, 256, 256, (7, 7), initializer="small")
+    network.build((None, None, 64))
+    first, second = network.mlp
+    variables = [network.lstm.kernel, network.lstm.recurrent_kernel]
+    variables += [first.kernel, first.bias, second.kernel, second.bias]
+    starts = np.array([np.ravel(variable)[:49] for variable in variables])
+    related = np.corrcoef(starts) - np.eye(len(starts))
+    # Of independent numbers 0.7 is five standard deviations.
+    assert np.abs(related).max() < 0.7
