@@ -44,7 +44,9 @@ def parse(arguments=None):
         "--recursive", action="store_true", help="also look into folders of folders"
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace the results of these pictures"
+        "--overwrite",
+        action="store_true",
+        help="replace the results of these pictures; after a stop, go on without it",
     )
     parser.add_argument("--coco", metavar="FILE", help="write COCO json, too")
     parser.add_argument(
@@ -101,6 +103,7 @@ def main():
         coco=coco_file,
         weights=options.weights,
         explain=segmenter.explain if options.explain else None,
+        most=segmenter.model.config.max_instances,
     )
     _finish(outcome, folder.path)
 

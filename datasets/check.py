@@ -261,17 +261,14 @@ def _write_sheet(source, good, path):
     for item in source.items:
         if item.name in chosen:
             example, _ = source.read(item)
-            image, labels = _smaller(example.image, example.labels)
-            rows.append(comparison(image, None, labels, item.name))
+            rows.append(
+                comparison(
+                    example.image, None, example.labels, item.name, longest=LARGEST
+                )
+            )
     if rows:
         sheet(rows, path)
         _LOG.info("%d images are drawn in %s.", len(rows), path)
-
-
-def _smaller(image, labels):
-    """Both at most `LARGEST` pixels long, labels without new numbers."""
-    step = -(-max(labels.shape) // LARGEST)
-    return image[::step, ::step], labels[::step, ::step]
 
 
 if __name__ == "__main__":

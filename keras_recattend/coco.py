@@ -1,6 +1,7 @@
 """Predicted objects as COCO json."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -54,12 +55,13 @@ def write_coco(folder, records, path):
         images.append(
             {
                 "id": image_id,
-                "file_name": record.file,
+                # Everywhere, as the benchmark's are.
+                "file_name": record.file.replace(os.sep, "/"),
                 "height": record.height,
                 "width": record.width,
             }
         )
-        labels = _labels(folder.labels_file(record.name), record)
+        labels = _labels(folder.current_labels(record.name), record)
         regions = regions_of(labels) if folder.was_corrected(record) else record.regions
         for region in regions:
             annotations.append(

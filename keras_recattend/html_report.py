@@ -107,8 +107,8 @@ def html_report(records, failures, weights, kept=()):
         records: `Record`s of the pictures that have results.
         failures: (file, message) of those that could not be read.
         weights: how the weights are called.
-        kept: names of the records that earlier settings made, and whose label maps
-            were corrected since.
+        kept: names of the records that are not of these settings, or not of their
+            pictures as they are.
     """
     counts = np.array([record.count for record in records], np.int64)
     facts = [("Pictures", len(records)), ("Objects", int(counts.sum()))]

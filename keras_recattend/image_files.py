@@ -12,6 +12,7 @@ from keras_recattend.errors import UserError
 __all__ = [
     "MOST_PIXELS",
     "SUFFIXES",
+    "UNREAD_SUFFIXES",
     "ImageError",
     "as_rgb",
     "read_image",
@@ -20,8 +21,13 @@ __all__ = [
 
 # What a folder is searched for.
 SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
-    *(".ppm", ".pgm"),
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp"),
+    *(".gif", ".ppm", ".pgm"),
+)
+# Pictures that are not read, of phones and cameras: nobody is to miss them unawares.
+UNREAD_SUFFIXES = (
+    *(".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".nef", ".nrw", ".cr2"),
+    *(".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef"),
 )
 # No others are tried: some of Pillow's readers start other programs (EPS).
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from keras_recattend.image_files import SUFFIXES
+from keras_recattend.image_files import SUFFIXES, UNREAD_SUFFIXES
 
 __all__ = ["RESULTS", "find_images", "readable", "result_names", "source_of"]
 
@@ -22,8 +22,10 @@ def find_images(
     """Expand files, folders and globs.
 
     Files are taken whatever their suffix. Of folders and globs, the files with a
-    picture's suffix are, hidden ones excepted, in alphabetical order. Results that
-    predict.py wrote into a folder among them are none.
+    picture's suffix are, hidden ones excepted, in alphabetical order: those of kinds
+    that cannot be read, too, so that they fail by name, but where a picture of the same
+    name lies beside them (a camera's raw file and its JPEG). Results that predict.py
+    wrote into a folder among them are none.
 
     Args:
         paths: as given on a command line.
@@ -103,15 +105,16 @@ def _expand(path, recursive, without, unread):
         return [Path(path)], None
     if not glob.has_magic(path):
         return [], f"{readable(path)} does not exist."
-    found = []
+    found, files = [], []
     for match in map(Path, sorted(glob.glob(path, recursive=True))):
         is_folder = os.path.isdir(match)
         if _is_result(match if is_folder else match.parent, without):
             continue
         if is_folder and recursive:
             found += _in_folder(match, recursive, without, unread)
-        elif not is_folder and _is_picture(match):
-            found.append(match)
+        elif not is_folder:
+            files.append(match)
+    found += _pictures(files)
     return found, None if found else f"No picture matches {readable(path)}."
 
 
@@ -129,7 +132,7 @@ def _in_folder(folder, recursive, without, unread):
             folders.clear()
             continue
         seen.add(source)
-        found += [here / f for f in sorted(files) if _is_picture(here / f)]
+        found += _pictures([here / f for f in sorted(files)])
         folders[:] = sorted(
             f
             for f in folders
@@ -150,8 +153,20 @@ def _is_result(folder, without):
     )
 
 
-def _is_picture(path):
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def _pictures(files):
+    """Those of some files that are pictures, or would be if they could be read."""
+    files = [file for file in files if not file.name.startswith(".")]
+    read = {file.with_suffix("") for file in files if _has(file, SUFFIXES)}
+    return [
+        file
+        for file in files
+        if _has(file, SUFFIXES)
+        or (_has(file, UNREAD_SUFFIXES) and file.with_suffix("") not in read)
+    ]
+
+
+def _has(file, suffixes):
+    return file.suffix.lower() in suffixes
 
 
 def _candidates(file):

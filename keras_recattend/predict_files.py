@@ -82,6 +82,7 @@ def predict_files(
     coco=None,
     weights="",
     explain=None,
+    most=None,
 ):
     """Predict files into a prepared `PredictionFolder`.
 
@@ -103,6 +104,7 @@ def predict_files(
         explain: function from a list of images to a list of `Explanation`, in place of
             the predictor: they are written, too, also of pictures that are done.
             None = results alone.
+        most: objects that the weights can find in a picture, to tell where more may be.
 
     Returns:
         An `Outcome`.
@@ -160,15 +162,15 @@ def predict_files(
                     behind(write_explanation, part, explanations)
                 progress.update(1)
     except KeyboardInterrupt:
-        _write_summaries(folder, outcome, None, weights)
+        _write_summaries(folder, outcome, None, weights, most)
         raise
-    _write_summaries(folder, outcome, coco, weights)
+    _write_summaries(folder, outcome, coco, weights, most)
     return outcome
 
 
 def _must_stay(folder, record, file, name, outcome):
     """Whether the label map of that name is somebody's work; if so, it is told."""
-    labels = folder.labels_file(name)
+    labels = folder.current_labels(name)
     if record is not None and folder.was_corrected(record):
         outcome.keep(file, labels)
         return True
@@ -246,19 +248,21 @@ def _out_of_memory(error):
     )
 
 
-def _write_summaries(folder, outcome, coco, weights):
-    # Results of a picture that cannot be read any more are not its results.
-    records = [
-        record
-        for source, record in folder.records().items()
-        if source not in outcome.sources
-        and (not folder.is_kept(record) or folder.was_corrected(record))
-    ]
-    records.sort(key=lambda record: (record.file, record.name))
+def _write_summaries(folder, outcome, coco, weights, most):
+    records, left_out = [], []
+    for source, record in folder.records().items():
+        if source in outcome.sources:
+            continue  # results of a picture that cannot be read any more
+        earlier = folder.is_earlier(record) and not folder.was_corrected(record)
+        (left_out if earlier else records).append(record)
+    for some in (records, left_out):
+        some.sort(key=lambda record: (record.file, record.name))
     _tell_gone(records)
-    folder.write_tables(records, outcome.failures)
+    _tell_earlier(left_out)
+    _tell_full(records, most)
+    folder.write_tables(records, outcome.failures, most)
     with writing_to(folder.path):
-        kept = {r.name for r in records if folder.is_kept(r)}
+        kept = {r.name for r in records if folder.why_kept(r)}
         page = html_report(records, outcome.failures, weights, kept)
         write_atomically(folder.path / "report.html", page.encode())
     if coco is not None:
@@ -277,6 +281,31 @@ def _tell_gone(records):
             len(gone),
             gone[0].file,
             gone[0].name,
+        )
+
+
+def _tell_earlier(left_out):
+    """Tell of results of other settings, after an --overwrite that was interrupted."""
+    if left_out:
+        _LOG.warning(
+            "%d pictures have results of earlier settings alone and are in no table "
+            "(%s). Give them, too.",
+            len(left_out),
+            left_out[0].file,
+        )
+
+
+def _tell_full(records, most):
+    """Tell of pictures that may have more objects than the weights can find."""
+    full = [record for record in records if most is not None and record.count >= most]
+    if full:
+        _LOG.warning(
+            "%d pictures have %d objects, as many as these weights can find, or more "
+            "(%s): their counts may be too low. train.py --max-instances N makes "
+            "weights that find more.",
+            len(full),
+            most,
+            full[0].file,
         )
 
 

@@ -46,6 +46,10 @@ class Record:
         scores = [region.score for region in self.regions]
         return sum(scores) / len(scores) if scores else None
 
+    def is_of(self, about):
+        """Whether a file is the picture: its `os.stat_result` says the same."""
+        return (self.bytes, self.modified) == (about.st_size, about.st_mtime_ns)
+
     def to_json(self):
         """Return the bytes of the file."""
         values = dataclasses.asdict(self)

@@ -35,8 +35,13 @@ TABLES = ("counts.csv", "objects.csv", "report.html")
 *FOLDERS, EXPLANATIONS = RESULTS  # explanations only where they are asked for
 COUNTS = ("file", "name", "count", "mean_score", "status", "message")
 OBJECTS = ("file", "name", *Region._fields)
-# Why results of other settings are among the others.
-KEPT = "count of earlier settings; the label map was corrected and is kept"
+# What napari saves a label map as.
+CORRECTIONS = (".tif", ".tiff")
+# Why a row is not what these weights and settings say of the picture as it is now.
+EARLIER = "count of earlier settings; the label map was corrected and is kept"
+CHANGED = "count of the picture as it was before it was changed"
+# And what to know of one that is.
+FULL = "as many objects as these weights can find: there may be more"
 
 
 class OutputError(UserError):
@@ -59,7 +64,8 @@ def writing_to(path):
             )
         raise OutputError(
             f"{readable(path)} cannot be written to ({error.strerror or error}). "
-            f"{remedy} What is done stays done: the same command goes on."
+            f"{remedy} What is done stays done: the same command, without --overwrite, "
+            "goes on."
         ) from error
 
 
@@ -102,6 +108,12 @@ class PredictionFolder:
 
     def labels_file(self, name):
         return self.path / "labels" / f"{name}.png"
+
+    def current_labels(self, name):
+        """The label map as it is now: a TIFF that somebody saved there, or the PNG."""
+        png = self.labels_file(name)
+        files = [png.with_name(name + suffix) for suffix in CORRECTIONS]
+        return next((file for file in files if file.is_file()), png)
 
     def overlay_file(self, name):
         return self.path / "overlays" / f"{name}.png"
@@ -162,14 +174,16 @@ class PredictionFolder:
         return (
             record is not None
             and record.settings == self.digest
-            and (record.bytes, record.modified) == (about.st_size, about.st_mtime_ns)
-            and self.labels_file(record.name).is_file()
+            and record.is_of(about)
+            and self.current_labels(record.name).is_file()
             and self.overlay_file(record.name).is_file()
         )
 
     def was_corrected(self, record):
         """Whether the label map is another than the one that was predicted."""
         path = self.labels_file(record.name)
+        if self.current_labels(record.name) != path:
+            return True
         with writing_to(path):
             return path.is_file() and (
                 hashlib.sha256(path.read_bytes()).hexdigest() != record.labels_sha256
@@ -234,16 +248,21 @@ class PredictionFolder:
             write_atomically(self.labels_file(name), labels)
         return record
 
-    def write_tables(self, records, failures):
+    def write_tables(self, records, failures, most=None):
         """Write `counts.csv` and `objects.csv`.
 
         Args:
             records: of the pictures that have results. failures: (file, message).
+            most: objects that the weights can find in a picture.
         """
-        counts = [
-            (r.file, r.name, r.count, _number(r.mean_score, 4), *self._status(r))
-            for r in records
-        ] + [(file, "", "", "", "failed", message) for file, message in failures]
+        counts = []
+        for r in records:
+            why = self.why_kept(r)
+            full = most is not None and r.count >= most
+            status = ("kept", why) if why else ("ok", FULL if full else "")
+            counts.append((r.file, r.name, r.count, _number(r.mean_score, 4), *status))
+        for file, message in failures:
+            counts.append((file, "", "", "", "failed", message))
         objects = [
             (
                 *(r.file, r.name, *o[:6]),
@@ -257,16 +276,19 @@ class PredictionFolder:
             write_atomically(self.path / "counts.csv", _csv(COUNTS, counts))
             write_atomically(self.path / "objects.csv", _csv(OBJECTS, objects))
 
-    def is_kept(self, record):
-        """Whether earlier settings made the record, so that its map is somebody's own.
-
-        That is so of any that `write_tables` is given with other settings: what was
-        not corrected is predicted anew.
-        """
+    def is_earlier(self, record):
+        """Whether other settings made the record."""
         return record.settings != self.digest
 
-    def _status(self, record):
-        return ("kept", KEPT) if self.is_kept(record) else ("ok", "")
+    def why_kept(self, record):
+        """Why a record is not of these settings and of its picture as it is; or ""."""
+        if self.is_earlier(record):
+            # What was not corrected is predicted anew.
+            return EARLIER
+        try:
+            return "" if record.is_of(os.stat(record.source)) else CHANGED
+        except OSError:
+            return ""  # moved or deleted, which is told besides
 
     def _settings(self):
         if not self.settings_file.is_file():

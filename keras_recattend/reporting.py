@@ -1,6 +1,7 @@
 """Scores of a split on disk: metrics, one CSV row an image, label maps, pictures."""
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
@@ -35,6 +36,8 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 # In the folder of an evaluation until it is whole, so that it can be made again.
 UNFINISHED = "evaluation.unfinished"
+# Side of an image in `overlays.png`: of twenty megapixels each, six fill the memory.
+LONGEST = 1000
 
 
 def versions():
@@ -79,6 +82,14 @@ def check_free(out: Path) -> None:
     `labels/` have just the names that an evaluation's have. What an interrupted
     evaluation left is in nobody's way.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; name a folder with --out.")
+    place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    if not os.access(place, os.W_OK):
+        raise UserError(
+            f"{place} cannot be written to (permission denied). Name another folder "
+            "with --out."
+        )
     if (out / "metrics.json").exists():
         raise UserError(
             f"{out} holds an evaluation already. Name another folder with --out, or "
@@ -125,8 +136,32 @@ def evaluate_run(
 
     Returns:
         The summary, as `metrics.json` has it.
+
+    Raises:
+        UserError: there cannot be written.
     """
-    out = Path(out)
+    with _writing_to(Path(out)):
+        return _evaluate(
+            model, examples, Path(out), split, overlays, labels, about, benchmark, total
+        )
+
+
+@contextlib.contextmanager
+def _writing_to(out):
+    """Turn a full disk, and what else writing meets, into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        inside = error.filename and Path(error.filename).is_relative_to(out)
+        if not inside and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{error.filename or out} cannot be written ({error.strerror}). Make room "
+            "and start again, or name another folder with --out."
+        ) from error
+
+
+def _evaluate(model, examples, out, split, overlays, labels, about, benchmark, total):
     out.mkdir(parents=True, exist_ok=True)
     if (out / UNFINISHED).exists():
         _clear(out)
@@ -149,7 +184,11 @@ def evaluate_run(
             if len(pictures) < overlays:
                 pictures.append(
                     comparison(
-                        example.image, example.labels, found.labels, title=example.name
+                        example.image,
+                        example.labels,
+                        found.labels,
+                        title=example.name,
+                        longest=LONGEST,
                     )
                 )
             if benchmark:

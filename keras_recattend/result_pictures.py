@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from keras_recattend.visualize import MIN_HEIGHT, overlay
+from keras_recattend.visualize import MIN_HEIGHT, overlay, reduced
 
 __all__ = ["encoded_png", "picture_of", "png_of_labels", "thumbnail_of"]
 
@@ -32,13 +32,8 @@ def picture_of(image, labels, longest):
     Args:
         image: uint8 [H, W, 3]. labels: [H, W].
     """
+    image, labels = reduced(longest, image, labels)
     height, width = labels.shape
-    scale = longest / max(height, width)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        height, width = labels.shape
     factor = max(1, min(-(-MIN_HEIGHT // height), longest // max(height, width)))
     return overlay(image, labels, min_height=factor * height)
 

@@ -13,7 +13,7 @@ from keras_recattend.lettering import text_size, text_width, write_text
 from keras_recattend.metrics.label_maps import OverlapTable, overlap_table
 from keras_recattend.metrics.report import write_atomically
 
-__all__ = ["colour_of", "comparison", "overlay", "sheet"]
+__all__ = ["colour_of", "comparison", "overlay", "reduced", "sheet"]
 
 COLOURS = 96  # before the colours repeat
 LEAF = (90, 150, 45)
@@ -103,6 +103,7 @@ def comparison(
     title: str | None = None,
     *,
     min_height: int | None = MIN_HEIGHT,
+    longest: int | None = None,
 ) -> np.ndarray:
     """Draw one row: the image, the true and the predicted objects, with their counts.
 
@@ -116,6 +117,8 @@ def comparison(
         prediction: `[H, W]` label map.
         title: optional caption of the input, its file name for instance.
         min_height: as in `overlay`.
+        longest: larger images are drawn reduced to this side; counts and score are
+            those of the maps as they came.
 
     Returns:
         `[h, w, 3]` uint8 RGB.
@@ -128,6 +131,8 @@ def comparison(
     prediction = _same_size("prediction", prediction, image)
     truth = _same_size("truth", truth, image) if known else prediction
     table = overlap_table(truth, prediction)
+    if longest is not None:
+        image, truth, prediction = reduced(longest, image, truth, prediction)
     plain = _enlarge(image, _factor(image, min_height), cv2.INTER_CUBIC)
     true = _draw(image, truth, {}, True, min_height)
     found = _draw(image, prediction, {}, True, min_height, _matched_colours(table))
@@ -145,6 +150,24 @@ def comparison(
     ]
     row = np.hstack(panels if known else [panels[0], panels[2]])
     return cv2.copyMakeBorder(row, 0, gap, 0, gap, cv2.BORDER_CONSTANT, value=PAPER)
+
+
+def reduced(longest: int, image: np.ndarray, *labels: np.ndarray) -> list[np.ndarray]:
+    """Return image and label maps with no side longer than that, in pixels."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return [image, *labels]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    # OpenCV has no labels of 64 bits, and those of 32 are exact as float64.
+    nearest = [
+        cv2.resize(np.float64(one), size, interpolation=cv2.INTER_NEAREST).astype(
+            one.dtype
+        )
+        for one in labels
+    ]
+    return [image, *nearest]
 
 
 def sheet(rows: Iterable[np.ndarray], path: str | os.PathLike) -> np.ndarray:

@@ -63,9 +63,27 @@ def test_other_names(tmp_path):
     folder = results(tmp_path / "results", {"3-x": 2, "4-x": 3})
     rows = growth.rows_of(folder, r"(?P<day>\d+)-(?P<plant>.+)", None)
     assert [(r["plant"], r["day"], r["area"]) for r in rows] == [
-        ("x", "3", 30),
-        ("x", "4", 60),
+        ("x", 3, 30),
+        ("x", 4, 60),
     ]
+
+
+def test_days_are_dates_or_numbers_and_none_is_rounded(tmp_path):
+    pattern = r"(?P<day>[\d.]+)-(?P<plant>.+)"
+    names = {"20240430-x": 1, "20240501-x": 2, "20240502-x": 3}
+    folder = results(tmp_path / "dates", names)
+    growth.main([str(folder), str(tmp_path / "out"), "--pattern", pattern])
+    rows = table(tmp_path / "out" / "growth.csv")
+    assert [row["day"] for row in rows] == ["2024-04-30", "2024-05-01", "2024-05-02"]
+    # Minutes since the start, say; and the 45th is no day of a month.
+    names = {"1000001-x": 1, "1000002.5-x": 2, "20240545-x": 3}
+    folder = results(tmp_path / "numbers", names)
+    growth.main([str(folder), str(tmp_path / "out2"), "--pattern", pattern])
+    rows = table(tmp_path / "out2" / "growth.csv")
+    assert [row["day"] for row in rows] == ["1000001", "1000002.5", "20240545"]
+    folder = results(tmp_path / "both", {"20240430-x": 1, "3-x": 2})
+    with pytest.raises(ValueError, match="some days are dates"):
+        growth.rows_of(folder, pattern, None)
 
 
 @pytest.mark.parametrize(

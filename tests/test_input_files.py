@@ -33,6 +33,16 @@ def test_a_folder(tree):
     ]
 
 
+@pytest.mark.parametrize("given", [["kinds"], ["kinds/*"]])
+def test_kinds_that_cannot_be_read_are_not_left_out_unawares(tree, given):
+    """But a camera's raw file beside its JPEG is."""
+    (tree / "kinds").mkdir()
+    for name in ("a.HEIC", "b.nef", "b.JPG", "c.jfif", "d.CR2", "e.xmp", ".f.heic"):
+        (tree / "kinds" / name).touch()
+    found = names(find_images(given))
+    assert found == [f"kinds/{n}" for n in ("a.HEIC", "b.JPG", "c.jfif", "d.CR2")]
+
+
 def test_folders_of_folders(tree):
     found = find_images(["."], recursive=True)
     assert names(found) == ["a.JPG", "b.png", "c.tiff", "deep/d.webp", "deep/er/e.gif"]

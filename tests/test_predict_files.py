@@ -389,7 +389,7 @@ def test_overwrite_never_mixes_settings(photos, tmp_path):
         predict(photos / "red.png", out, settings=OTHER, overwrite=True)
 
 
-def test_an_interrupted_overwrite_goes_on(photos, tmp_path):
+def test_an_interrupted_overwrite_goes_on(photos, tmp_path, caplog):
     class Interrupted(Stub):
         def __call__(self, images):
             if self.batches:
@@ -401,8 +401,17 @@ def test_an_interrupted_overwrite_goes_on(photos, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         predict(photos, out, Interrupted(1), settings=OTHER, overwrite=True)
     assert len(table(out, "counts.csv")) == 1
+    assert "2 pictures have results of earlier settings alone" in caplog.text
+    # The others stay out of the tables, and that is told.
+    Image.fromarray(picture()).save(photos / "new.png")
+    caplog.clear()
+    predict(photos / "new.png", out, settings=OTHER)
+    assert [r["name"] for r in table(out, "counts.csv")] == ["both", "new"]
+    assert "2 pictures have results of earlier settings alone" in caplog.text
+    caplog.clear()
     outcome = predict(photos, out, settings=OTHER)
-    assert (outcome.predicted, outcome.skipped) == (2, 1)
+    assert (outcome.predicted, outcome.skipped) == (2, 2)
+    assert "earlier settings" not in caplog.text
 
 
 def correct(out, name):
@@ -423,9 +432,69 @@ def test_a_corrected_label_map_is_kept(photos, tmp_path, caplog):
     assert "is kept" in caplog.text
     assert (out / "labels" / "red.png").read_bytes() == corrected
     # Even where the picture is another one now.
+    assert [r["status"] for r in table(out, "counts.csv")] == 3 * ["ok"]
     Image.fromarray(picture()).save(photos / "red.png")
     assert len(predict(photos, out).kept) == 1
     assert (out / "labels" / "red.png").read_bytes() == corrected
+    rows = table(out, "counts.csv")
+    assert [(r["name"], r["status"]) for r in rows] == [
+        ("both", "ok"),
+        ("none", "ok"),
+        ("red", "kept"),
+    ]
+    assert "before it was changed" in rows[2]["message"]
+    assert (out / "report.html").read_text().count("<td>kept</td>") == 1
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".tiff"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_label_map_corrected_as_tiff_is_kept(photos, tmp_path, suffix, beside):
+    """As napari saves it, beside the PNG or in place of it."""
+    out, coco = tmp_path / "out", tmp_path / "all.json"
+    predict(photos, out)
+    png, tiff = (out / "labels" / f"red{s}" for s in (".png", suffix))
+    labels = labels_of(out, "red").astype(np.int32)
+    labels[0, 0] = 7
+    Image.fromarray(labels).save(tiff)
+    if not beside:
+        png.unlink()
+    before = content(out / "labels")
+    outcome = predict(photos, out, coco=coco)
+    assert (outcome.predicted, outcome.skipped) == (0, 3)
+    outcome = predict(photos, out, overwrite=True, coco=coco)
+    assert (outcome.predicted, len(outcome.kept)) == (2, 1)
+    assert tiff.name in outcome.kept[0][1]
+    assert content(out / "labels") == before
+    written = json.loads(coco.read_text())
+    (image,) = (i for i in written["images"] if i["file_name"].endswith("red.png"))
+    own = [a for a in written["annotations"] if a["image_id"] == image["id"]]
+    assert len(own) == 2
+    assert not any("score" in a for a in own)
+    # Without a record it may be anybody's.
+    (out / "records" / "red.json").unlink()
+    outcome = predict(photos, out)
+    assert tiff.name in outcome.failures[0][1]
+    assert content(out / "labels") == before
+
+
+def test_pictures_that_may_have_more_objects_than_can_be_found(
+    photos, tmp_path, caplog
+):
+    out = tmp_path / "out"
+    predict(photos, out, most=2)
+    rows = {r["name"]: (r["status"], r["message"]) for r in table(out, "counts.csv")}
+    assert rows["red"] == rows["none"] == ("ok", "")
+    assert rows["both"] == ("ok", predictions.FULL)
+    assert "1 pictures have 2 objects" in caplog.text
+    assert "both.png" in caplog.text
+
+
+def test_coco_has_slashes_everywhere(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sep", "-")
+    monkeypatch.setattr(predictions, "readable", lambda path: "photos-red.png")
+    predict(photos / "red.png", tmp_path / "out", coco=tmp_path / "all.json")
+    (image,) = json.loads((tmp_path / "all.json").read_text())["images"]
+    assert image["file_name"] == "photos/red.png"
 
 
 def test_a_corrected_label_map_stays_in_the_tables_of_other_settings(photos, tmp_path):

@@ -1,6 +1,8 @@
 """Evaluation on disk: numbers, rows, label maps and the picture."""
 
+import errno
 import json
+import os
 import types
 
 import cv2
@@ -124,6 +126,42 @@ def test_somebodys_files_are_in_the_way(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(UserError, match=rf"has {name} already.*--out"):
         check_free(tmp_path)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file is a file.*--out"):
+        check_free(tmp_path / "file")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="may write anywhere")
+def test_a_folder_without_permission(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(UserError, match=r"closed cannot be written to.*--out"):
+        check_free(tmp_path / "closed" / "out" / "val")
+
+
+def test_a_full_disk(examples, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reporting, "write_csv", full)
+        with pytest.raises(UserError, match=r"No space left.*Make room"):
+            evaluate_run(MODEL, examples, tmp_path / "out", "val")
+    # The same command goes on.
+    check_free(tmp_path / "out")
+    evaluate_run(MODEL, examples, tmp_path / "out", "val")
+
+
+@pytest.mark.usefixtures("answers")
+def test_an_error_that_is_not_of_writing_stays_as_it_is(tmp_path):
+    def lost():
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/records/0.tfrecord")
+        yield
+
+    with pytest.raises(FileNotFoundError):
+        evaluate_run(MODEL, lost(), tmp_path / "out", "val")
 
 
 def test_an_evaluation_that_was_interrupted_is_made_again(

@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from keras_recattend import visualize
 from keras_recattend.visualize import (
     colour_of,
     comparison,
     overlay,
+    reduced,
     sheet,
 )
 
@@ -162,6 +164,29 @@ def test_comparison_has_three_panels_and_a_caption(image, labels):
     assert row.shape[1] > 3 * 540
     assert (row[0] == 255).all()
     assert (row != comparison(image, labels, labels)).any()
+
+
+def test_comparison_of_large_images_is_reduced_and_its_counts_are_not(monkeypatch):
+    image = np.full((900, 1200, 3), 128, np.uint8)
+    labels = np.zeros((900, 1200), np.int64)
+    labels[100:400, 100:400] = 1
+    labels[777, 777] = 2**40  # one pixel, which the drawing loses
+    captions = []
+    draw = visualize._panel
+
+    def panel(picture, title, *rest):
+        captions.append((picture.shape, title, rest[0]))
+        return draw(picture, title, *rest)
+
+    monkeypatch.setattr(visualize, "_panel", panel)
+    comparison(image, labels, labels, longest=440)
+    assert [shape for shape, *_ in captions] == 3 * [(330, 440, 3)]
+    assert captions[1][1] == "truth 2"
+    assert captions[2][1:] == ("found 2", "SBD 100.0")
+    smaller = reduced(400, image, labels)
+    assert [one.shape[:2] for one in smaller] == 2 * [(300, 400)]
+    assert set(np.unique(smaller[1])) <= {0, 1, 2**40}
+    assert reduced(1200, image, labels)[1] is labels
 
 
 def test_comparison_gives_matched_objects_the_same_colour(labels):

@@ -10,6 +10,7 @@ growth/growth.csv (one row a plant and day) and growth/growth.png.
 
 import argparse
 import csv
+import datetime
 import re
 import sys
 from pathlib import Path
@@ -47,13 +48,13 @@ def rows_of(results: Path, pattern: str, mm_per_pixel: float | None) -> list[dic
         match = expression.fullmatch(photo["name"])
         if match is None:
             raise ValueError(f"{photo['name']} does not fit the pattern {pattern}")
-        key = match["plant"], float(match["day"])
+        key = match["plant"], day_of(match["day"])
         if key in rows:
             raise ValueError(f"{rows[key]['name']} and {photo['name']}: the same day")
         area = areas.get(photo["name"], 0)
         rows[key] = {
             "plant": key[0],
-            "day": f"{key[1]:g}",
+            "day": key[1],
             "leaves": int(photo["count"]),
             "area": area if mm_per_pixel is None else area * mm_per_pixel**2,
             "unit": "pixels" if mm_per_pixel is None else "mm2",
@@ -62,7 +63,20 @@ def rows_of(results: Path, pattern: str, mm_per_pixel: float | None) -> list[dic
         }
     if not rows:
         raise ValueError(f"there is no readable photograph in {results}/counts.csv")
+    if len({isinstance(day, datetime.date) for _, day in rows}) > 1:
+        raise ValueError("some days are dates (YYYYMMDD) and others are numbers")
     return [rows[key] for key in sorted(rows)]
+
+
+def day_of(text: str) -> datetime.date | int | float:
+    """Read a day: eight digits that make a date are one, others are a number."""
+    if re.fullmatch(r"(19|20)\d{6}", text):
+        try:
+            return datetime.datetime.strptime(text, "%Y%m%d").date()
+        except ValueError:
+            pass
+    day = float(text)
+    return int(day) if day.is_integer() else day
 
 
 def plot(rows: list[dict], path: Path) -> None:
@@ -74,7 +88,7 @@ def plot(rows: list[dict], path: Path) -> None:
     for axes, (column, title) in zip(figure.subplots(1, 2), panels, strict=True):
         for plant in dict.fromkeys(row["plant"] for row in rows):
             own = [row for row in rows if row["plant"] == plant]
-            days = [float(row["day"]) for row in own]
+            days = [row["day"] for row in own]
             axes.plot(days, [row[column] for row in own], marker="o", label=plant)
         axes.set_title(title)
         axes.set_xlabel("day")
