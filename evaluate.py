@@ -59,7 +59,9 @@ def parse(arguments=None):
         metavar="NAME=VALUE",
         help="as mask_threshold=0.3, several times if need be; default: as in training",
     )
-    parser.add_argument("--category", help="coco; default: the run's own, or all")
+    parser.add_argument(
+        "--category", help="coco, labelme; default: the run's own, or all"
+    )
     parser.add_argument(
         "--all-images",
         action="store_true",

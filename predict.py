@@ -11,7 +11,8 @@ overlays/NAME.png (outlines and numbers), counts.csv, objects.csv and report.htm
 any browser opens; with --explain also explain/NAME.png and explain/NAME.gif, what the
 network did at every step. docs/prediction.md describes them. The same command again
 goes on where it was: pictures that are done are skipped. Exit code: 0 all well, 1 some
-pictures failed (they are named), 2 nothing could be done.
+pictures failed, or kept a corrected label map (they are named), 2 nothing could be
+done.
 """
 
 import logging

@@ -44,7 +44,9 @@ def command_line():
     data.add_argument("--dataset", default="leaves", help=", ".join(DATASETS))
     data.add_argument("--data-dir", help="the raw benchmark's folder")
     data.add_argument("--records-dir", help="TFRecords; default records/DATASET-...")
-    data.add_argument("--category", help="coco: a name, several with commas, or all")
+    data.add_argument(
+        "--category", help="coco, labelme: a name, several with commas, or all"
+    )
     data.add_argument("--subset", help="cvppp: A1 (default), A2, A3 or A4")
     data.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
     data.add_argument("--images", metavar="DIR", help="coco: where its pictures are")
@@ -234,7 +236,9 @@ def main():
             "The data set has a validation split of its own, which does not train, "
             "whatever --val-fraction says."
         )
-    _LOG.info("%s parameters.", f"{model.count_params():,}")
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    parameters = f"{model.count_params():,}"
+    _LOG.info("%s parameters, %s GPU found.", parameters, gpus or "no")
     with folder.locked() if workers.is_chief else contextlib.nullcontext():
         feed = Feed(manifest, split, config, rendered)
         _train(options, names, model, folder, feed, workers, resume=not fresh)

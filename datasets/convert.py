@@ -35,7 +35,7 @@ def parse(arguments=None):
         "records/DATASET-NUMBER, where train.py looks as well",
     )
     parser.add_argument(
-        "--category", help="coco: a name, several with commas, or all (default)"
+        "--category", help="coco, labelme: a name, several with commas, or all"
     )
     parser.add_argument(
         "--all-images",

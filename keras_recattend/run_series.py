@@ -40,7 +40,7 @@ def add_options(parser, each, dataset=None):
     add("--dataset", **needed, help="as in train.py")
     add("--data-dir", help="the raw benchmark's folder")
     add("--records-dir", help="TFRecords; default records/DATASET-...")
-    add("--category", help="coco: a name, several with commas, or all")
+    add("--category", help="coco, labelme: a name, several with commas, or all")
     add("--subset", help="cvppp: A1 (default), A2, A3 or A4")
     add("--annotations", metavar="FILE", help="coco: one's own file")
     add("--images", metavar="DIR", help="coco: where its pictures are")
