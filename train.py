@@ -14,6 +14,7 @@ scores stay empty, metrics.json says that there are none and images.csv is not w
 What to expect of such weights, python -m keras_recattend.cross_validation measures.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import datetime
@@ -190,6 +191,7 @@ def main():
     import tensorflow as tf
 
     from datasets.feed import Feed
+    from datasets.lost_files import without_lost_files
     from keras_recattend.cluster import check_strategy
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.precision_cost import warn_if_slow
@@ -207,6 +209,7 @@ def main():
         config, about = folder.read()
         named = command_line().named()
         options = resumed(options, about["options"], named, parse([]))
+        options = argparse.Namespace(**without_lost_files(vars(options)))
     else:
         config = _asked_for(options)
         about = {"options": kept(options), "versions": versions()}

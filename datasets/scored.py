@@ -1,10 +1,10 @@
 """The images that `evaluate.py` scores: of the run's own data, or others."""
 
 from datasets import catalog, splits
+from datasets.lost_files import without_lost_files
 from datasets.manifest import Manifest
 from keras_recattend.errors import UserError
 from keras_recattend.paths import PATHS
-from keras_recattend.run_options import without_lost_files
 
 __all__ = ["images_to_score"]
 

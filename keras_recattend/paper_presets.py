@@ -97,8 +97,8 @@ def cvppp_paper():
     """The paper's CVPPP: no pre-processing, no skips, fixed gammas.
 
     `--fold 1/5 --minutes 97` on 2 cores with avx2 alone, 3 % of the paper's steps: SBD
-    57.7, |DiC| 2.10 on 21 validation images (seed 0), with an LSTM and an MLP that began
-    with the same random numbers, which are drawn for each now.
+    57.7, |DiC| 2.10 on 21 validation images (seed 0), with an LSTM and an MLP that
+    began with the same random numbers, which are drawn for each now.
     """
     return _paper(
         name="cvppp_paper",

@@ -4,7 +4,6 @@ import argparse
 import logging
 from pathlib import Path
 
-from datasets import catalog
 from keras_recattend.paths import PATHS, from_the_root
 from keras_recattend.run_folder import is_shipped
 
@@ -34,8 +33,7 @@ def kept(options):
 def resumed(options, stored, named, defaults):
     """Return the options of the run that goes on; tells of others that were given.
 
-    Paths that are given count: data may have moved. Where the raw files are gone and
-    the records were named, the records do.
+    Paths that are given count: data may have moved.
 
     Args:
         options: as parsed.
@@ -57,19 +55,4 @@ def resumed(options, stored, named, defaults):
             _LOG.warning(
                 "%s %s is not used: the run goes on with %s.", flag, given, value
             )
-    return argparse.Namespace(**vars(options) | without_lost_files(stored))
-
-
-def without_lost_files(values):
-    """Return options without raw files that are gone, where records are named; tells.
-
-    Args:
-        values: `dataset` and all of `PATHS`, as from `kept`; others stay.
-    """
-    raw = [name for name in PATHS if name != "records_dir"]
-    lost = [values[n] for n in raw if values[n] and not Path(values[n]).exists()]
-    if not lost or not values["records_dir"]:
-        return values
-    _LOG.warning("%s is not there any more: the records alone are used.", lost[0])
-    dataset = catalog.actual_name(values["dataset"], catalog.options_of(values))
-    return values | {"dataset": dataset} | dict.fromkeys(raw)
+    return argparse.Namespace(**vars(options) | stored)
