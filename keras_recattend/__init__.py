@@ -13,6 +13,15 @@ fit_threads()
 __version__ = "0.1.0"
 
 
+def __getattr__(name):
+    # As in `load`; it also tells Keras of the class, for its own `load_model`.
+    if name == "RecurrentAttention":
+        from keras_recattend.model import RecurrentAttention
+
+        return RecurrentAttention
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def load(weights, batch_size=8, **inference):
     """Load a trained model for the segmentation of pictures.
 

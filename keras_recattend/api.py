@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from keras_recattend.errors import UserError
 from keras_recattend.explanation import explain
-from keras_recattend.image_files import as_rgb, read_image
+from keras_recattend.image_files import as_rgb, as_shown, read_image
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.prediction import Predictor
@@ -85,8 +86,8 @@ class Segmenter:
 
         Args:
             images: uint8 [H, W, 3] RGB or [H, W] grey, of any size; or the path of a
-                picture; or a list of these. For thousands of files, `predict.py`
-                keeps only a batch in memory.
+                picture, or Pillow's image of it; or a list of these. For thousands of
+                files, `predict.py` keeps only a batch in memory.
 
         Returns:
             A `Result`, or a list of them.
@@ -136,4 +137,6 @@ def load(weights, batch_size=8, **inference):
 def _picture(image):
     if isinstance(image, str | os.PathLike):
         return read_image(image)
+    if isinstance(image, Image.Image):
+        return as_shown(image)
     return as_rgb(np.asarray(image))

@@ -15,6 +15,7 @@ __all__ = [
     "UNREAD_SUFFIXES",
     "ImageError",
     "as_rgb",
+    "as_shown",
     "read_image",
     "read_index",
 ]
@@ -61,19 +62,31 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         ImageError: the file is missing, empty, damaged, too large or of another kind.
     """
     with _opened(path) as file:
-        image = ImageOps.exif_transpose(file)
-        image.load()
-        if image.mode in SIXTEEN_BITS:
-            image = Image.fromarray(_eight_bits(path, np.asarray(image)))
-        elif image.mode == "F":
-            raise ImageError(
-                f"{path} holds floating-point values; expected an 8- or 16-bit "
-                "picture. Save it as 8-bit PNG."
-            )
-        elif image.mode in ("P", "PA"):
-            # By way of RGBA: Pillow warns about transparent palettes otherwise.
-            image = image.convert("RGBA")
-        return np.array(image.convert("RGB"))
+        return as_shown(file, path)
+
+
+def as_shown(picture: Image.Image, name: str | os.PathLike = "The picture"):
+    """Return a Pillow image as `read_image` does that of a file.
+
+    Args:
+        name: for the message.
+
+    Raises:
+        ImageError: it is of another kind.
+    """
+    image = ImageOps.exif_transpose(picture)
+    image.load()
+    if image.mode in SIXTEEN_BITS:
+        image = Image.fromarray(_eight_bits(name, np.asarray(image)))
+    elif image.mode == "F":
+        raise ImageError(
+            f"{name} holds floating-point values; expected an 8- or 16-bit "
+            "picture. Save it as 8-bit PNG."
+        )
+    elif image.mode in ("P", "PA"):
+        # By way of RGBA: Pillow warns about transparent palettes otherwise.
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"))
 
 
 def read_index(path: str | os.PathLike) -> np.ndarray:

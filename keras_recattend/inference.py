@@ -22,7 +22,9 @@ def infer(
     with_attention=False,
 ):
     """Run the steps as inference does; see `RecurrentAttention.infer`."""
-    _check_images(image, model.config.image_size)
+    image = as_images(image, model.config.image_size)
+    if extra is not None:
+        extra = tf.cast(extra, tf.float32)
     settings = inference or model.config.inference
     stop = settings.stop if stop is None else stop
     timespan = model.config.timespan
@@ -125,13 +127,21 @@ def _of_maps(maps, with_angles):
     return {name: values for name, values in found.items() if values is not None}
 
 
-def _check_images(image, size):
+def as_images(image, size):
+    """Return images as float32. Raises ValueError: another size, or integers."""
+    image = tf.convert_to_tensor(image)
+    if not image.dtype.is_floating:
+        raise ValueError(
+            f"Images are floats from 0 to 1, got {image.dtype.name}: divide by 255, or "
+            "give pictures to prediction.Predictor."
+        )
     shape = image.shape
     if shape.rank != 4 or shape[-1] != 3 or tuple(shape[1:3]) != tuple(size):
         raise ValueError(
             f"Images should have shape [batch, {size[0]}, {size[1]}, 3] "
             f"(the config's image_size), got {tuple(shape)}."
         )
+    return tf.cast(image, tf.float32)
 
 
 def _shapes(model, with_masks, with_attention):

@@ -128,7 +128,8 @@ class RecurrentAttention(ObjectiveModel):
             config.initializer,
             name="scoring",
         )
-        self.build()
+        # With a shape, without which Keras does not export.
+        self.build((None, *config.image_size, 3))
 
     @property
     def is_normalized(self):
@@ -375,7 +376,8 @@ class RecurrentAttention(ObjectiveModel):
         """Save as Keras does, or as a SavedModel for serving.
 
         Args:
-            filepath: a name that ends with `.keras` or `.h5` is a file of Keras' own;
+            filepath: a name that ends with `.keras` is a file of Keras' own (so is one
+                of `.h5`, which `load_model` reads with custom_objects alone);
                 any other is a folder, which becomes a SavedModel: uint8 images of any
                 size in, objects out, see docs/export.md.
             overwrite: whether what is there may be replaced; None: a file is, as in

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_recattend import replicas
 from keras_recattend.stages.joint import JointStage
+from keras_recattend.stages.objective import Objective
 
 __all__ = ["ObjectiveModel"]
 
@@ -13,17 +14,19 @@ class ObjectiveModel(keras.Model):
     """The training half of `RecurrentAttention`: a step, and what is kept of it.
 
     Keras' own step knows pairs of inputs and targets, and a loss for each output. Here
-    an `Objective` makes the loss terms out of the whole batch.
+    an `Objective` makes the loss terms out of the whole batch, a dict of "image"
+    float32 [B, H, W, 3] from 0 to 1, "labels" [B, H, W] (objects 1 to n, 0 =
+    background) and what else `Objective` names.
 
     Attributes:
         objective: what is trained, see `keras_recattend.stages`; None before `compile`.
     """
 
-    # The matching is scipy's: XLA cannot compile the training step.
-    supports_jit = False
-
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
+        # The matching is scipy's, and images that are finished leave the batch: XLA can
+        # do neither. Keras would choose it by itself on GPUs.
+        self.supports_jit = False
         self.objective = None
 
     def compile(self, optimizer="adam", objective=None, **kwargs):
@@ -32,18 +35,36 @@ class ObjectiveModel(keras.Model):
         Args:
             optimizer: as in Keras.
             objective: see `keras_recattend.stages`.
+
+        Raises:
+            ValueError: losses or metrics of Keras, which have no place here.
         """
+        own = ("loss", "loss_weights", "metrics", "weighted_metrics")
+        if given := [name for name in own if kwargs.get(name) is not None]:
+            raise ValueError(
+                f"{type(self).__name__} is compiled without {', '.join(given)}: losses "
+                "and metrics are an objective's, as stages.objective('box', config)."
+            )
         objective = objective or JointStage(self.config)
+        if not isinstance(objective, Objective):
+            raise ValueError(
+                "The objective is one of keras_recattend.stages, as "
+                f"stages.objective('box', config); got {objective!r}."
+            )
         kwargs.setdefault("jit_compile", False)
         super().compile(optimizer=optimizer, **kwargs)
         self.objective = objective
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Do nothing: the model is built when it is made.
+        """Build the optimizer alone: the model is built when it is made.
 
         On several devices Keras would take a batch off the stream for that, and fail
         to average its label maps.
         """
+        optimizer = self.optimizer if self.objective else None
+        if optimizer is not None and not optimizer.built:
+            with self.distribute_strategy.scope():
+                optimizer.build(self.objective.variables(self))
 
     @property
     def metrics(self):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_recattend.consensus import consensus
 from keras_recattend.errors import UserError
+from keras_recattend.image_files import as_rgb
 from keras_recattend.postprocess import (
     Found,
     Window,
@@ -94,8 +95,12 @@ class Predictor:
         )
 
     def __call__(self, images):
-        """Return one `Found` for each image (uint8 [H, W, 3], RGB)."""
-        found = []
+        """Return one `Found` for each image (uint8 [H, W, 3] RGB, or [H, W] grey).
+
+        Raises:
+            ImageError: an image has another shape or type.
+        """
+        images, found = [as_rgb(image) for image in images], []
         for i in range(0, len(images), self.batch_size):
             found += self._batch(images[i : i + self.batch_size])
         return found
@@ -107,7 +112,7 @@ class Predictor:
         they agree on. One image runs at a time, since the masks of all steps take
         memory.
         """
-        return [self._watch(image) for image in images]
+        return [self._watch(as_rgb(image)) for image in images]
 
     def _watch(self, image):
         window, first = Window.whole(image.shape, self.size), None

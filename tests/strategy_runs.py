@@ -4,6 +4,8 @@
         on one device, then on two logical CPUs; weights to OUT/one.npz and two.npz
     python strategy_runs.py overflow OUT
         the same in float16, where one gradient of the last device is infinite
+    python strategy_runs.py plain OUT
+        compiled and fitted as in Keras' guides, on one device and on two
     python strategy_runs.py worker RUN INTERRUPT
         one of the machines of TF_CONFIG; goes on where RUN has a state; the machine
         with index 1 gets Ctrl-C in step INTERRUPT (0 = none)
@@ -22,6 +24,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import ctrl_c  # noqa: E402
+import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import tiny  # noqa: E402
@@ -54,6 +57,15 @@ def stream(batch_size, start, seed, share=(1, 0, 1)):
     labels = np.stack([pairs[i][1] for i in mine])
     samples = tf.data.Dataset.from_tensor_slices({"image": images, "labels": labels})
     return samples.batch(part, drop_remainder=True)
+
+
+def whole_batches(batch_size, seed):
+    """Batches that Keras divides among the devices."""
+    pairs = [tiny.sample(number, seed) for number in range(SAMPLES)]
+    images = np.stack([image for image, _ in pairs]).astype(np.float32) / 255.0
+    labels = np.stack([labels for _, labels in pairs])
+    samples = tf.data.Dataset.from_tensor_slices({"image": images, "labels": labels})
+    return samples.batch(batch_size, drop_remainder=True)
 
 
 def train(path, workers, config, precision="float32", examples=()):
@@ -130,6 +142,25 @@ def overflow(out):
         (pathlib.Path(out) / f"{name}.json").write_text(json.dumps(facts))
 
 
+def plain(out):
+    """As in Keras' guides: compile and fit within the strategy's scope, and no more."""
+    two_devices()
+    config = tiny.config(OPTIONS, stages=["segmentation"], normalization="group")
+    for name, strategy in (
+        ("one", tf.distribute.get_strategy()),
+        ("two", tf.distribute.MirroredStrategy()),
+    ):
+        seed_everything(3)
+        with strategy.scope():
+            model = RecurrentAttention(config)
+            objective = all_stages.objective("segmentation", config, seed=3)
+            optimizer = keras.optimizers.Adam(1e-3, clipnorm=None)
+            model.compile(optimizer, objective=objective)
+        model.fit(whole_batches(4, 3), steps_per_epoch=3, shuffle=False, verbose=0)
+        assert int(model.optimizer.iterations.numpy()) == 3
+        save(model, pathlib.Path(out) / f"{name}.npz")
+
+
 def make_infinite(step):
     """Have the last device's gradient be infinite in a step; its loss stays."""
     before = Objective.__call__
@@ -164,4 +195,5 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     command, *arguments = sys.argv[1:]
-    {"both": both, "overflow": overflow, "worker": worker}[command](*arguments)
+    commands = {"both": both, "overflow": overflow, "plain": plain, "worker": worker}
+    commands[command](*arguments)

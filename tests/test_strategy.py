@@ -71,6 +71,12 @@ def test_two_devices_equal_one(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_devices_equal_one_where_keras_alone_is_used(tmp_path):
+    finish(start("plain", tmp_path))
+    assert_same(tmp_path / "one.npz", tmp_path / "two.npz")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", ["box", "own_canvases", "joint", "preprocess"])
 def test_two_devices_equal_one_in_every_stage(tmp_path, stages):
     both(tmp_path, stages, "group")

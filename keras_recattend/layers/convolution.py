@@ -103,6 +103,7 @@ class ConvolutionStack(keras.layers.Layer):
             every: False = the list has the last map alone, which spares memory.
         """
         pools = pools or self.pools
+        training = training and self.trainable  # as `Normalization`
         kernels = [tf.cast(c.kernel, self.compute_dtype) for c in self.convolutions]
         biases = [tf.cast(c.bias, self.compute_dtype) for c in self.convolutions]
         if image_part is not None:

@@ -73,7 +73,8 @@ class Normalization(keras.layers.Layer):
         if self.kind == "group":
             return self.group(x)
         gamma, beta, mean, variance = self.at_step(step)
-        if not training:
+        # As Keras' own does: frozen, it goes by what it has.
+        if not (training and self.trainable):
             return normalize(x, gamma, beta, mean, variance)
         result = normalize_by_batch(x, gamma, beta)
         self.move(

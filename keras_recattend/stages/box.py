@@ -19,11 +19,11 @@ __all__ = ["BoxStage", "UnrolledBoxStage"]
 
 def box_variables(model):
     """The box network's variables, and the score's that need no segmentation."""
+    score = [model.scoring.state_kernel, model.scoring.bias]
     return [
         *model.controller.trainable_variables,
         *model.box_head.trainable_variables,
-        model.scoring.state_kernel,
-        model.scoring.bias,
+        *(score if model.scoring.trainable else []),
     ]
 
 

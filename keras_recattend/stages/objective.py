@@ -8,6 +8,22 @@ from keras_recattend import boxes, replicas
 __all__ = ["Objective", "kernel_decay", "split_seed"]
 
 
+def _check(batch):
+    """Raise ValueError unless it is what a stage can read."""
+    if not isinstance(batch, dict) or not {"image", "labels"} <= batch.keys():
+        got = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
+        raise ValueError(
+            'A batch is a dict of "image", float32 [B, H, W, 3] from 0 to 1, and '
+            f'"labels", integers [B, H, W]; got {got}.'
+        )
+    dtype = tf.convert_to_tensor(batch["image"]).dtype
+    if not dtype.is_floating:
+        raise ValueError(
+            f"Images of a batch are floats from 0 to 1, got {dtype.name}: divide by "
+            "255."
+        )
+
+
 class Objective:
     """One stage's loss, as `RecurrentAttention.train_step` calls it.
 
@@ -71,14 +87,19 @@ class Objective:
         On several devices they are shares that add up to the batch's: see `replicas`.
 
         Args:
-            batch: "image" [B, H, W, 3], "labels" int32 [B, H, W], where the preset
+            batch: "image" [B, H, W, 3], "labels" integers [B, H, W], where the preset
                 has classes "classes" int32 [B, max_instances], and "extra"
                 [B, H, W, E] where it has extra channels and no network that makes
                 them (or they are known already).
             step: optimiser steps made so far.
+
+        Raises:
+            ValueError: the batch lacks something, or its images are no fractions.
         """
+        _check(batch)
         # More objects than slots: the largest, of least id, are kept.
-        labels, slots = batch["labels"], self.config.max_instances
+        labels = tf.cast(batch["labels"], tf.int32)
+        slots = self.config.max_instances
         batch = batch | {"labels": tf.where(labels > slots, 0, labels)}
         if self.reads_maps and model.preprocessor is not None and "extra" not in batch:
             # Once an image and step, however often the stage looks at it.
