@@ -249,7 +249,9 @@ def test_an_incomplete_chain_has_no_best_weights(scores):
 # -- records and progress ----------------------------------------------------------
 
 
-def test_recorder_writes_row_state_and_tensorboard(tmp_path):
+def test_recorder_writes_row_state_and_tensorboard(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(schedules.time, "monotonic", lambda: now[0])
     folder, objective, clock = RunFolder(tmp_path), objective_of(batch_size=5), Clock(9)
     saved = []
     folder.save_state = lambda model, optimizer, about: saved.append(about)
@@ -258,9 +260,9 @@ def test_recorder_writes_row_state_and_tensorboard(tmp_path):
         folder, objective, clock, [*columns, "sbd"], lambda *where: where[:2]
     )
     attach(recorder)
-    clock.step = 3
+    clock.step, now[0] = 3, 10.0
     recorder.on_epoch_end(0, {"loss": 0.25})
-    clock.step = 6
+    clock.step, now[0] = 6, 40.0
     recorder.on_epoch_end(1, {"loss": 0.125, "sbd": 70.0})
     lines = folder.history_file.read_text().splitlines()
     assert lines[0].split(",") == [*columns, "sbd"]
@@ -270,7 +272,8 @@ def test_recorder_writes_row_state_and_tensorboard(tmp_path):
     ]
     assert lines[1].endswith("0.25,")
     assert lines[2].endswith("0.125,70.0")
-    assert float(lines[1].split(",")[4]) > 0
+    # Batches of 5.
+    assert [line.split(",")[4] for line in lines[1:]] == ["1.5", "0.5"]
     assert saved == [(1, 3), (2, 6)]
     events = list((tmp_path / "logs").glob("events*"))
     assert len(events) == 1

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tiny_models import CONFIGS, build, build_with_images, images
 
-from keras_recattend.model import RecurrentAttention
+from keras_recattend.model import Prepared, RecurrentAttention
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -88,3 +88,28 @@ def test_mixed_precision_gives_finite_float32(name):
     for key in ("masks", "scores", "boxes", "patches", "canvas"):
         assert out[key].dtype == tf.float32, key
         assert np.isfinite(out[key]).all(), key
+
+
+def test_look_hands_on_what_is_blocked_and_how_sharp():
+    model = build(CONFIGS["heat"]())
+    prepared = model.prepare(tf.constant(images(model.config, 2)))
+    canvas = tf.zeros([2, *model.config.image_size])
+    box = model.look(prepared, canvas)
+    again = model.look(prepared, canvas, blocked=tf.stop_gradient(box.place))
+    assert not np.any(again.place * box.place)
+    sharpness = model.config.box_network.sharpness
+    model.config = model.config.replace(box_network={"sharpness": 2.0 * sharpness})
+    sharper = box.attention[:, -1].numpy() ** 2
+    sharper /= sharper.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(
+        model.look(prepared, canvas).attention[:, -1], sharper, rtol=1e-3, atol=1e-6
+    )
+
+
+def test_every_image_is_repeated_in_its_place():
+    features = tf.range(6.0)[:, tf.newaxis]
+    repeated = Prepared(features, None, (features,)).repeat(2)
+    expected = np.repeat(range(6), 2)
+    np.testing.assert_array_equal(repeated.features[0][:, 0], expected)
+    # The image itself is needed once.
+    assert repeated.image is features

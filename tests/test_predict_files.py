@@ -897,3 +897,14 @@ def test_no_memory_for_an_explanation(photos, tmp_path):
     assert "does not fit into memory" in outcome.failures[0][1]
     outcome = predict(photos, tmp_path / "new", Never(), explain=explain)
     assert len(outcome.failures) == 3
+
+
+def test_a_picture_that_changes_while_it_is_predicted_is_done_again(photos, tmp_path):
+    class Slow(Stub):
+        def __call__(self, images):
+            Image.fromarray(picture()).save(photos / "none.png")
+            return super().__call__(images)
+
+    predict(photos, tmp_path / "out", Slow())
+    assert predict(photos, tmp_path / "out").predicted == 1
+    assert labels_of(tmp_path / "out", "none").max() == 2

@@ -15,7 +15,10 @@ from eager import eagerly
 from keras_recattend.callbacks import Interrupted, NotFinite, Pace
 from keras_recattend.config import Config, Stage
 from keras_recattend.errors import UserError
+from keras_recattend.metrics.report import summarise
 from keras_recattend.model import RecurrentAttention
+from keras_recattend.prediction import Predictor
+from keras_recattend.reporting import score_examples
 from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.training import Training, make_optimizer, seed_everything
 
@@ -137,6 +140,23 @@ def test_history_has_a_row_for_every_epoch(whole):
 def test_the_best_weights_are_those_of_the_best_epoch(whole):
     scores = [float(row["sbd"]) for row in history(whole[0]) if row["sbd"]]
     assert RunFolder(whole[0]).load_about()["best"] == pytest.approx(max(scores))
+    model = RecurrentAttention(CONFIG)
+    RunFolder(whole[0]).load_weights(model, RunFolder(whole[0]).best_weights)
+    scored = score_examples(Predictor(model), tiny.examples())
+    sbd = summarise(row for _, _, row in scored)["sbd"]["mean"]
+    assert sbd == pytest.approx(max(scores), abs=0.5)
+
+
+def test_every_stage_has_an_order_of_its_own(tmp_path):
+    seeds = []
+
+    def stream(batch_size, begin, seed):
+        seeds.append(seed)
+        return tiny.stream(batch_size, begin, seed)
+
+    config = tiny.config({"steps": 1}, stages=["box", "segmentation"])
+    start(tmp_path / "run", config, stream=stream, examples=[], eager=True)
+    assert seeds == [3000, 3001]
 
 
 def test_killed_twice_and_resumed_equals_uninterrupted(whole, tmp_path):

@@ -91,3 +91,17 @@ def test_unroll_shows_the_truth_where_switched_on(tiny, random):
             np.testing.assert_allclose(
                 out["canvas"][b, t], canvas, rtol=1e-4, atol=1e-6
             )
+
+
+def test_slots_without_an_object_overlap_nothing(tiny):
+    model, image, extra = tiny
+    timespan = model.config.timespan
+    masks = np.zeros((3, timespan, *image.shape[1:3]), np.float32)
+    masks[:, 0, 3:9, 4:12] = 1.0
+    truth = Truth.of_masks(tf.constant(masks), (0.2, 4.0))
+    off = tf.zeros([3, timespan])
+    prepared = model.prepare(image, extra)
+    out = model.unroll(prepared, truth, (off, off), collect=("box_iou",))
+    iou = out["box_iou"].numpy()
+    assert iou[:, :, 0].all()
+    assert not iou[:, :, 1:].any()

@@ -177,3 +177,37 @@ def test_the_choice_has_the_gradient_of_the_mean(heat_head, random):
         expected = (values[0] - values[1]) / (2 * step)
         np.testing.assert_allclose(gradient[cell], expected, rtol=0.02, atol=0.02)
     assert np.abs(gradient).max() > 1.0
+
+
+def test_the_correction_is_in_sizes_and_at_most_e_fold(heat_head, random):
+    features = tf.constant(heat_features(random, {(1, 2): 6.0, (2, 0): 3.0}))
+    plain = heat_head(features)
+    heat_head.correction[1].bias.assign([0.25, -0.5, 0.3, -3.0])
+    box = heat_head(features)
+    size = plain.size[0].numpy() * np.exp([0.3, -1.0])
+    np.testing.assert_allclose(box.size[0], size, rtol=1e-5)
+    center = plain.center[0] + size * [0.25, -0.5]
+    np.testing.assert_allclose(box.center[0], center, rtol=1e-5)
+
+
+def test_what_is_read_moves_no_dense_number(heat_head, random):
+    """They have their own targets; the score alone looks at the heat that is left."""
+    features = tf.constant(heat_features(random, {(1, 2): 6.0, (2, 0): 3.0}))
+    with tf.GradientTape(persistent=True) as tape:
+        box = heat_head(features, sharpness=3.0)
+        read = tf.reduce_sum(box.center) + tf.reduce_sum(box.size)
+        read += tf.reduce_sum(box.state[:, :-2])
+        left = tf.reduce_sum(box.state[:, -2:])
+    dense = heat_head.dense_head.trainable_variables
+    gradients = tape.gradient(read, dense)
+    assert not any(g is not None and np.any(g) for g in gradients)
+    assert all(np.any(g) for g in tape.gradient(left, dense))
+
+
+def test_a_new_head_expects_nothing_and_a_usual_size(random):
+    head = HeatMapHead(IMAGE, GRID, glimpses=2, lstm_units=4, mlp_units=4)
+    head.build((None, *GRID, 5))
+    box = head(tf.zeros([1, *GRID, 5]))
+    np.testing.assert_allclose(tf.sigmoid(box.heat), 0.01, rtol=0.01)
+    sizes = np.broadcast_to([0.15 * side for side in IMAGE], box.cells[..., 2:].shape)
+    np.testing.assert_allclose(box.cells[..., 2:], sizes, rtol=1e-5)

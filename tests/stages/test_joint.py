@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from scipy.optimize import linear_sum_assignment
+from tiny_models import build
 
+from keras_recattend.losses import monotonic_score_loss, soft_iou_matrix
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.stages import JointStage, UnrolledBoxStage
 from keras_recattend.training import make_optimizer
@@ -266,3 +269,45 @@ def test_boxes_may_be_matched_by_their_corners(by_corners):
             overlaps[slot] = both / (total - both)
         assert overlaps.max() > 0
         assert out["greedy"][1, 0].numpy().argmax() == overlaps.argmax()
+
+
+def by_scipy(weights, counts, first):
+    """(minus the mean weight of matched pairs, the outputs that are matched)."""
+    means, found = [], np.zeros(weights.shape[:2], np.float32)
+    for b, n in enumerate(counts):
+        rows = n if first else weights.shape[1]
+        i, j = linear_sum_assignment(weights[b, :rows, :n], maximize=True)
+        found[b, i] = 1.0
+        means.append(weights[b, i, j].mean())
+    return -np.mean(means), tf.constant(found)
+
+
+@pytest.mark.parametrize("kind", [JointStage, UnrolledBoxStage])
+@pytest.mark.parametrize("first", [True, False])
+def test_terms_against_scipy(monkeypatch, kind, first):
+    """Masks and boxes are matched by themselves; the score learns what is found."""
+    config = tiny.paper_config(first_outputs_only=first)
+    model, calls = build(config), []
+    unroll = model.unroll
+
+    def spy(prepared, truth, switches, **options):
+        masks = ("masks",) if options.get("segment_objects", True) else ()
+        options["collect"] = (*masks, "scores", "box_iou")
+        outputs = unroll(prepared, truth, switches, **options)
+        calls.append((outputs, truth))
+        return outputs
+
+    monkeypatch.setattr(model, "unroll", spy)
+    counts = (3, 1)
+    terms, _ = kind(config)(model, tiny.batch(counts), 0, training=False)
+    ((outputs, truth),) = calls
+    expected, found = {}, None
+    expected["box"], found = by_scipy(outputs["box_iou"].numpy(), counts, first)
+    if kind is JointStage:
+        iou = soft_iou_matrix(outputs["masks"], truth.masks).numpy()
+        expected["segmentation"], found = by_scipy(iou, counts, first)
+        # The two ways differ on these weights.
+        assert by_scipy(iou, counts, not first)[0] != expected["segmentation"]
+    expected["score"] = float(monotonic_score_loss(outputs["scores"], found))
+    for name, value in expected.items():
+        assert float(terms[name]) == pytest.approx(value, rel=1e-3), name

@@ -297,3 +297,21 @@ def test_without_a_heat_map_its_terms_are_zero():
     terms, _ = looking.look_terms(box, target, score, center, size, uncovered, None)
     assert float(terms["heat"]) == 0.0
     assert float(terms["cells"]) == 0.0
+
+
+def test_numbers_by_hand():
+    """In units of the size and as logarithms, less the 0.05 that cost nothing."""
+    center, size, _, uncovered = scene()
+    box, score, blobs = perfect_look()
+    half = np.float32(np.exp(0.5))
+    places, extents = box.cells[..., :2], box.cells[..., 2:]
+    wrong = box._replace(
+        center=box.center + 0.1 * box.size,
+        size=box.size * half,
+        cells=tf.concat([places + 0.1 * extents, extents * half], axis=-1),
+    )
+    target = looking.choose_target(wrong, center, size, uncovered)
+    terms, _ = looking.look_terms(wrong, target, score, center, size, uncovered, blobs)
+    # 2 (0.1 - 0.05) + 2 (0.5 - 0.05), and three times that for the cells.
+    assert float(terms["numbers"]) == pytest.approx(1.0, rel=1e-3)
+    assert float(terms["cells"]) == pytest.approx(3.0, rel=1e-3)

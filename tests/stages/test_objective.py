@@ -10,6 +10,7 @@ import tiny
 
 from keras_recattend import ablation, stages
 from keras_recattend.model import RecurrentAttention
+from keras_recattend.stages import looking
 from keras_recattend.stages.box import BoxStage
 from keras_recattend.stages.objective import kernel_decay, split_seed
 from keras_recattend.training import make_optimizer
@@ -186,3 +187,60 @@ def test_objects_beyond_the_slots_are_background(model):
         ]
         for term in stage.terms:
             np.testing.assert_allclose(terms[0][term], terms[1][term], rtol=1e-6)
+
+
+def test_validation_is_the_same_whenever_it_comes(model):
+    model.compile("sgd", objective=stages.objective("box", model.config))
+    values, before = [], [v.numpy() for v in model.non_trainable_variables]
+    for step in (0, 7):
+        model.optimizer.iterations.assign(step)
+        found = model.validation_values(tiny.batch((3, 2)))
+        values.append({name: float(value) for name, value in found.items()})
+    assert values[0] == values[1]
+    for old, variable in zip(before, model.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, variable)
+
+
+def spilling(name):
+    """A model and its objective where every mask that is shown covers all others."""
+    config = tiny.config({"canvases": 2}, stages=[name])
+    # In this order: without a centre map there is no spill.
+    config = config.replace(box_network={"center_map": True})
+    # All canvases are true, but own ones are drawn beside them.
+    options = {"true_canvases": 0.999999} if name == "own_canvases" else {}
+    stage = dataclasses.replace(config.stages[name], spill=1.0, **options)
+    config = config.replace(stages={name: stage})
+    return RecurrentAttention(config), stages.objective(name, config, seed=1)
+
+
+def test_what_spills_over_is_on_the_canvas_and_left_to_find(monkeypatch):
+    """A mask that covers a neighbour has not found it."""
+    batch, seen = tiny.batch((3, 2)), {}
+    model, objective = spilling("box")
+    look, terms = model.look, looking.look_terms
+
+    def look_at(prepared, canvas, **options):
+        seen["canvas"] = canvas
+        return look(prepared, canvas, **options)
+
+    def terms_of(*given):
+        seen["left"] = given[5]
+        return terms(*given)
+
+    monkeypatch.setattr(model, "look", look_at)
+    monkeypatch.setattr(looking, "look_terms", terms_of)
+    objective(model, batch, 0, training=False)
+    painted = np.repeat(batch["labels"] > 0, 2, axis=0)
+    np.testing.assert_array_equal(seen["canvas"] > 0, painted)
+    assert np.any(seen["left"])
+
+
+def test_what_spills_over_on_own_canvases_too():
+    batch = tiny.batch((3, 2))
+    model, objective = spilling("own_canvases")
+    truth = objective.true_boxes(batch["labels"])
+    seeds = split_seed(tf.constant([4, 9]), 10)
+    shown = objective._shown(model, batch, truth, seeds, training=False)
+    painted = np.repeat(batch["labels"] > 0, 2, axis=0)
+    np.testing.assert_array_equal(shown.canvases > 0, painted)
+    assert np.any(shown.uncovered)

@@ -474,3 +474,43 @@ def test_blank_canvases_are_those_of_patches_in_training(model, monkeypatch, tra
     OwnCanvasesStage(config, seed=3)(model, tiny.batch((3, 3)), 0, training=training)
     assert seen[0].any()
     np.testing.assert_array_equal(shown[0], 0.0 * seen[0] if training else seen[0])
+
+
+def test_so_many_canvases_are_true():
+    stage = OwnCanvasesStage(tiny.config({"canvases": 2000, "true_canvases": 0.3}))
+    batch = tiny.batch((3,))
+    grey = Finder(np.full((1, 1, *tiny.SIZE), 0.5))
+    truth = boxes_of(batch["labels"])
+    shown = stage._shown(grey, batch, truth, split_seed(SEED, 10), training=False)
+    own = (shown.canvases.numpy().min(axis=(1, 2)) > 0.4).mean()
+    # Four steps, of which the first is blank.
+    assert own == pytest.approx(0.7 * 3 / 4, abs=0.04)
+
+
+def test_segmenting_moves_no_box(model, monkeypatch):
+    monkeypatch.setattr(own_canvases, "LEAST_OVERLAP", -1.0)
+    stage = OwnCanvasesStage(tiny.config({"canvases": 5}))
+    with tf.GradientTape() as tape:
+        terms, _ = stage(model, tiny.batch((3, 2)), 3, training=True)
+    assert float(terms["patch"]) > 0.0
+    variables = [model.box_head, model.controller]
+    variables = [v for part in variables for v in part.trainable_variables]
+    assert all(g is None for g in tape.gradient(terms["patch"], variables))
+
+
+def test_where_nothing_is_left_no_patch_teaches(model, monkeypatch):
+    monkeypatch.setattr(own_canvases, "LEAST_OVERLAP", -1.0)
+
+    def everything(exists, count, _):
+        return tf.repeat(exists[:, tf.newaxis], count, axis=1)
+
+    monkeypatch.setattr(own_canvases, "draw_covered", everything)
+    stage = OwnCanvasesStage(tiny.config({"canvases": 5, "true_canvases": 1.0}))
+    terms, _ = stage(model, tiny.batch((3, 2)), 3, training=True)
+    assert float(terms["patch"]) == 0.0
+    assert float(terms["box"]) == 0.0
+
+
+def test_the_first_of_each_image():
+    first = own_canvases._first(tf.range(10), 3, 2)
+    np.testing.assert_array_equal(first, [0, 1, 2, 5, 6, 7])

@@ -128,3 +128,32 @@ def test_validation_cuts_the_true_box_without_jitter(model, monkeypatch):
             extent = (places.max() - places.min() + 1) * config.segmentation.padding
             assert center[n, axis] == pytest.approx(middle)
             assert size[n, axis] == pytest.approx(extent, rel=1e-5)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """(canvases, index of the object) of every call that segments patches."""
+    calls, segment = [], segmenting.segment_patches
+
+    def spy(model, batch, canvases, center, size, index, *rest, **options):
+        calls.append((canvases.numpy(), index.numpy()))
+        return segment(model, batch, canvases, center, size, index, *rest, **options)
+
+    monkeypatch.setattr(segmenting, "segment_patches", spy)
+    return calls
+
+
+def test_an_object_that_is_left_is_segmented_on_canvases_that_are_moved(model, shown):
+    batch = tiny.batch((3, 1))
+    for distortion in (0.0, 0.05):
+        options = {"canvases": 20, "canvas_distortion": distortion}
+        config = tiny.config(options, stages=["segmentation"])
+        SegmentationStage(config, seed=3)(model, batch, 0, training=False)
+    (true, index), (moved, _) = shown
+    labels = np.repeat(batch["labels"], 20, axis=0)
+    for canvas, own, i in zip(true, labels, index, strict=True):
+        assert (own == i + 1).any()
+        assert not canvas[own == i + 1].any()
+    assert true.any()
+    assert not true[labels == 0].any()
+    assert moved[labels == 0].any()
