@@ -132,6 +132,4 @@ def _free_folder(options, folder):
 
 
 if __name__ == "__main__":
-    from datasets.errors import DataError
-
-    run_command(main, DataError)
+    run_command(main)

@@ -384,6 +384,4 @@ def _changes(options, config):
 
 
 if __name__ == "__main__":
-    from datasets.errors import DataError
-
-    run_command(main, DataError)
+    run_command(main)

@@ -25,7 +25,6 @@ from tqdm import tqdm
 
 from datasets import coco_masks, workers
 from datasets.description import advice, describe, histogram
-from datasets.errors import DataError
 from datasets.inspection import inspect_item
 from datasets.survey import SPLITS
 from keras_recattend.errors import Parser, UserError, run_command
@@ -272,4 +271,4 @@ def _write_sheet(source, good, path):
 
 
 if __name__ == "__main__":
-    run_command(main, DataError)
+    run_command(main)

@@ -111,6 +111,4 @@ def _preset(dataset):
 
 
 if __name__ == "__main__":
-    from datasets.errors import DataError
-
-    run_command(main, DataError)
+    run_command(main)

@@ -1,9 +1,11 @@
 """The one error that means: the data is at fault, and the user can mend it."""
 
+from keras_recattend.errors import UserError
+
 __all__ = ["DataError"]
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """A problem in the user's data, folder or records.
 
     The message says what was expected, what was found and what to do. Command lines

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from keras_recattend.errors import UserError
-from keras_recattend.image_files import ImageError, read_index
+from keras_recattend.image_files import ImageError
+from keras_recattend.label_files import read_labels
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.predictions import writing_to
 from keras_recattend.regions import regions_of
@@ -97,7 +98,7 @@ def _labels(path, record):
             f"{path} does not exist. Give {record.file}, too, to predict it again, or "
             f"delete records/{record.name}.json to be rid of it."
         )
-    labels = read_index(path)
+    labels = read_labels(path)
     if labels.shape != (record.height, record.width):
         raise ImageError(
             f"{path} has {labels.shape[1]} x {labels.shape[0]} pixels, its picture "

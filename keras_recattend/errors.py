@@ -18,7 +18,7 @@ class UserError(ValueError):
     """
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A setting that does not exist or cannot work."""
 
 
@@ -93,19 +93,14 @@ def quiet_tensorflow(start=True):
             os.close(stderr)
 
 
-def run_command(main, *user_errors):
-    """Run a command line's `main`; exit with 2 and one message on a user's mistake.
-
-    Args:
-        main: function without arguments.
-        user_errors: further exception classes that are the user's to mend.
-    """
+def run_command(main):
+    """Run a command line's `main`; exit with 2 and one message on a `UserError`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     for name in ("absl", "tensorflow", "h5py"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         main()
-    except (UserError, ConfigError, *user_errors) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as error:

@@ -16,8 +16,8 @@ __all__ = [
     "ImageError",
     "as_rgb",
     "as_shown",
+    "opened",
     "read_image",
-    "read_index",
 ]
 
 # What a folder is searched for.
@@ -61,7 +61,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises:
         ImageError: the file is missing, empty, damaged, too large or of another kind.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return as_shown(file, path)
 
 
@@ -87,28 +87,6 @@ def as_shown(picture: Image.Image, name: str | os.PathLike = "The picture"):
         # By way of RGBA: Pillow warns about transparent palettes otherwise.
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
-
-
-def read_index(path: str | os.PathLike) -> np.ndarray:
-    """Read a label map: the pixel values of one channel, or indices of a palette.
-
-    Args:
-        path: a PNG or TIFF of 8 or 16 bits.
-
-    Returns:
-        Integers [H, W].
-
-    Raises:
-        ImageError: the file cannot be read, or holds colours.
-    """
-    with _opened(path) as file:
-        file.load()
-        if file.mode not in ("L", "P", *SIXTEEN_BITS):
-            raise ImageError(
-                f"{path} is no index image (its mode is {file.mode}); expected one "
-                "channel with the object's number as pixel value. Save it so."
-            )
-        return np.array(file)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -144,7 +122,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path):
+def opened(path):
     """Open with Pillow; whatever goes wrong inside becomes an ImageError."""
     if not os.path.exists(path):
         raise ImageError(f"{path} does not exist.")

@@ -16,7 +16,6 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from datasets import catalog, records
-from datasets.errors import DataError
 from keras_recattend import reporting
 from keras_recattend.errors import run_command
 from keras_recattend.metrics.report import read_csv
@@ -68,7 +67,7 @@ def evaluate(run, out, *arguments):
     options = ["evaluate.py", "--run", run, "--out", out, *arguments]
     old, sys.argv = sys.argv, [str(option) for option in options]
     try:
-        run_command(importlib.import_module("evaluate").main, DataError)
+        run_command(importlib.import_module("evaluate").main)
     finally:
         sys.argv = old
     return json.loads((out / "metrics.json").read_text())

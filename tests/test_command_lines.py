@@ -18,7 +18,6 @@ from eager import eagerly
 from PIL import Image
 
 from datasets import catalog
-from datasets.errors import DataError
 from keras_recattend import ablation, precision_cost, presets
 from keras_recattend.ablation_table import row_of
 from keras_recattend.errors import run_command
@@ -70,7 +69,7 @@ def call(name, *arguments):
     """The command in this process; returns its exit status."""
     old, sys.argv = sys.argv, [f"{name}.py", *map(str, arguments)]
     try:
-        run_command(importlib.import_module(name).main, DataError)
+        run_command(importlib.import_module(name).main)
     except SystemExit as end:
         return end.code
     finally:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from keras_recattend.image_files import ImageError, as_rgb, read_image, read_index
+from keras_recattend.image_files import ImageError, as_rgb, read_image
 
 # Four colours that palettes, JPEG blocks and colour spaces keep apart.
 COLOURS = np.array([[250, 10, 10], [10, 240, 20], [20, 10, 230], [240, 230, 20]])
@@ -170,15 +170,6 @@ def test_missing_folder_and_empty(tmp_path):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     refuses(tmp_path / "pipe.png", "no ordinary file")
-
-
-def test_an_index_image(tmp_path):
-    values = np.array([[0, 3], [300, 65535]], np.uint16)
-    Image.fromarray(values).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(read_index(tmp_path / "deep.png"), values)
-    Image.fromarray(quarters()).save(tmp_path / "colours.png")
-    with pytest.raises(ImageError, match="its mode is RGB"):
-        read_index(tmp_path / "colours.png")
 
 
 def test_text(tmp_path):

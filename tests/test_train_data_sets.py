@@ -12,7 +12,6 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from datasets import catalog, feed
-from datasets.errors import DataError
 from datasets.manifest import Manifest
 from keras_recattend import presets
 from keras_recattend.errors import run_command
@@ -83,7 +82,7 @@ def evaluate(*arguments):
 def call(program, *arguments):
     old, sys.argv = sys.argv, [f"{program}.py", *map(str, arguments)]
     try:
-        run_command(importlib.import_module(program).main, DataError)
+        run_command(importlib.import_module(program).main)
     except SystemExit as end:
         return end.code
     finally:

@@ -14,7 +14,6 @@ import tiny
 import tiny_command
 from eager import eagerly
 
-from datasets.errors import DataError
 from keras_recattend import presets
 from keras_recattend.errors import run_command
 from keras_recattend.history_columns import history_columns
@@ -42,7 +41,7 @@ def call(name, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [name, *map(str, arguments)])
         try:
-            run_command(importlib.import_module(name).main, DataError)
+            run_command(importlib.import_module(name).main)
         except SystemExit as end:
             return end.code
     return 0

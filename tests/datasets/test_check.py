@@ -12,7 +12,6 @@ from tiny_plants import blocks, picture
 
 from datasets import check
 from datasets.description import histogram
-from datasets.errors import DataError
 from keras_recattend.errors import run_command
 
 # Objects of 64, 80 and 96 pixels on 40 x 32.
@@ -29,7 +28,7 @@ def call(tmp_path, monkeypatch, caplog):
         monkeypatch.setattr(sys, "argv", ["check", *map(str, arguments)])
         with caplog.at_level(logging.INFO):
             try:
-                run_command(check.main, DataError)
+                run_command(check.main)
             except SystemExit as end:
                 return end.code, caplog.text
         return 0, caplog.text

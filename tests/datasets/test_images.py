@@ -139,7 +139,7 @@ def _truncated():
     ("content", "message"),
     [
         (b"", "a.png is empty"),
-        (b"not an image", "a.png is not an image"),
+        (b"not an image", "a.png is not a"),
         (_truncated(), "a.png cannot be read, it is damaged or cut short"),
         (_truncated()[:20], "a.png"),
         (None, "a.png does not exist"),

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import tifffile
 
-from datasets.errors import DataError
+from keras_recattend.image_files import ImageError
 
 __all__ = ["read_wide_tiff"]
 
@@ -29,7 +29,7 @@ def read_wide_tiff(path: str | os.PathLike) -> np.ndarray | None:
         channel.
 
     Raises:
-        DataError: it is one, but damaged, compressed as few are, or has several pages.
+        ImageError: it is one, but damaged, compressed as few are, or has several pages.
     """
     try:
         file = tifffile.TiffFile(path)
@@ -50,12 +50,12 @@ def _read(path, file):
         pages = len(file.pages)
         values = page.asarray() if pages == 1 else None
     except Exception as error:
-        raise DataError(
+        raise ImageError(
             f"{path} cannot be read: {error}. If it is damaged or cut short, copy or "
             "save it again; otherwise save it uncompressed, with 8, 16 or 32 bits."
         ) from error
     if values is None:
-        raise DataError(
+        raise ImageError(
             f"{path} holds {pages} pages; expected one. Save each as a file of its own."
         )
     return values

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from datasets.errors import DataError
-from datasets.images import read_labels
-from datasets.wide_tiff import read_wide_tiff
+from keras_recattend.image_files import ImageError
+from keras_recattend.label_files import read_labels
+from keras_recattend.wide_tiff import read_wide_tiff
 
 IDS = np.arange(30, dtype=np.int64).reshape(5, 6) * 3
 LONG, LONG8 = 4, 16
@@ -106,7 +106,7 @@ def test_other_files_are_left_to_others(tmp_path):
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, form, message):
-    with pytest.raises(DataError, match=rf"a.tif .*{message}"):
+    with pytest.raises(ImageError, match=rf"a.tif .*{message}"):
         read_labels(wide(tmp_path / "a.tif", **form))
 
 
@@ -115,11 +115,11 @@ def test_damaged_strips(tmp_path):
     data = bytearray(path.read_bytes())
     data[8] ^= 255
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"a.tif cannot be read: .* save it again"):
+    with pytest.raises(ImageError, match=r"a.tif cannot be read: .* save it again"):
         read_labels(path)
 
 
 def test_several_pages(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([IDS, IDS]), photometric="minisblack")
-    with pytest.raises(DataError, match=r"a.tif holds 2 pages; expected one"):
+    with pytest.raises(ImageError, match=r"a.tif holds 2 pages; expected one"):
         read_labels(tmp_path / "a.tif")
