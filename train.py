@@ -185,7 +185,12 @@ def _check_shares(options):
 
 
 def main():
-    options = parse()
+    with contextlib.ExitStack() as held:
+        _run(parse(), held)
+
+
+def _run(options, held):
+    """Train as the options say; `held` is to keep the run folder's lock."""
     # Several machines must meet before TensorFlow has done anything.
     quiet_tensorflow(start=options.strategy != "multiworker")
     import tensorflow as tf
@@ -205,22 +210,24 @@ def main():
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RunFolder(options.run_dir or Path("runs") / f"{options.dataset}-{stamp}")
     cluster = check_strategy(options.strategy)
+    is_chief = cluster is None or cluster.is_chief
     if options.resume:
         config, about = folder.read()
+        if is_chief:
+            held.enter_context(folder.locked())
         named = command_line().named()
         options = resumed(options, about["options"], named, parse([]))
         options = argparse.Namespace(**without_lost_files(vars(options)))
     else:
         config = _asked_for(options)
         about = {"options": kept(options), "versions": versions()}
-        _check_places(options, folder, cluster)
+        _check_places(options, folder, is_chief)
     names = None if options.stage == "all" else [options.stage]
     names = stage_names(config, names, len(cluster.workers) if cluster else 1)
     workers = Workers.of(options.strategy)
     workers.check_batches(config, names)
     warn_if_slow(options.precision)
-    # Of a run that ended before its first epoch nothing can be taken up.
-    fresh = folder.load_about() is None
+    fresh = not options.resume or folder.is_unbegun()
     manifest, split, rendered = _data(options, config, folder, workers, fresh)
 
     seed_everything(options.seed)
@@ -230,8 +237,8 @@ def main():
         model = RecurrentAttention(config, dtype=options.precision)
     if options.init and fresh:
         start_from(model, options.init)
-    if workers.is_chief and fresh:
-        _begin(folder, config, about, split, options)
+    if is_chief and fresh:
+        _begin(folder, config, about, split, options, held)
     _LOG.info("Run %s: preset %s, %s", folder.path, config.name, about["versions"])
     _LOG.info("%d images train, %d validate.", len(split["train"]), len(split["val"]))
     if options.val_fraction == 0 and split["val"]:
@@ -242,11 +249,10 @@ def main():
     gpus = len(tf.config.list_physical_devices("GPU"))
     parameters = f"{model.count_params():,}"
     _LOG.info("%s parameters, %s GPU found.", parameters, gpus or "no")
-    with folder.locked() if workers.is_chief else contextlib.nullcontext():
-        feed = Feed(manifest, split, config, rendered)
-        _train(options, names, model, folder, feed, workers, resume=not fresh)
-        if workers.is_chief:
-            _finish(config, folder, feed, split)
+    feed = Feed(manifest, split, config, rendered)
+    _train(options, names, model, folder, feed, workers, resume=not fresh)
+    if is_chief:
+        _finish(config, folder, feed, split)
     workers.barrier()
 
 
@@ -259,11 +265,11 @@ def _asked_for(options):
     return ablation.apply(config, options.ablation) if options.ablation else config
 
 
-def _check_places(options, folder, cluster):
+def _check_places(options, folder, is_chief):
     """Tell mistakes before data is converted and a folder is made."""
     from keras_recattend.run_folder import find_weights
 
-    if cluster is None or cluster.is_chief:
+    if is_chief:
         folder.check_free()
     if options.init:
         start = find_weights(options.init)
@@ -303,7 +309,7 @@ def _data(options, config, folder, workers, fresh):
     return manifest, split, rendered
 
 
-def _begin(folder, config, about, split, options):
+def _begin(folder, config, about, split, options, held):
     """Make the run folder, or use the one that ended before its first epoch."""
     from datasets import splits
 
@@ -312,6 +318,7 @@ def _begin(folder, config, about, split, options):
         folder.keep_history({"done": [], "stage": None})
     else:
         folder.create(config, **about)
+        held.enter_context(folder.locked())
     splits.save_split(split, folder.split_file, seed=options.seed, fold=options.fold)
 
 
@@ -345,7 +352,8 @@ def _finish(config, folder, feed, split):
     if split["val"]:
         model = RecurrentAttention(config, dtype="float32")
         folder.load_weights(model)
-        evaluate_run(model, feed.examples, folder.path, split="val")
+        remedy = f"Make room, and go on with --resume --run-dir {folder.path}"
+        evaluate_run(model, feed.examples, folder.path, split="val", remedy=remedy)
     else:
         leave_unscored(config.name, folder.path)
     plot_history(folder.history_file, folder.path / "history.png")

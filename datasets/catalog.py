@@ -1,17 +1,19 @@
 """The data sets by name, and `prepare`: raw files to records, once."""
 
+import contextlib
 import dataclasses
 import hashlib
 import inspect
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.cityscapes import find_cityscapes
 from datasets.coco import canonical_category, find_coco
-from datasets.contents import changed_contents
+from datasets.contents import changed_contents, may_be_others, renewed
 from datasets.cvppp import find_cvppp
 from datasets.errors import DataError
 from datasets.folder import find_folder, survey_folder
@@ -36,6 +38,7 @@ __all__ = [
     "options_of",
     "prepare",
     "survey",
+    "usual_options",
 ]
 
 MIN_AREA = 25
@@ -139,6 +142,17 @@ def canonical(dataset: str, options: dict) -> dict:
     return {n: forms[n](v) if n in forms else v for n, v in options.items()}
 
 
+def usual_options(dataset: str) -> dict:
+    """Return the options of a data set that stand for themselves where none is given.
+
+    Args:
+        dataset: as from `actual_name`.
+    """
+    parameters = inspect.signature(_entry(dataset).find).parameters.values()
+    usual = {p.name: p.default for p in parameters if p.name in OPTIONS}
+    return {name: value for name, value in usual.items() if value is not None}
+
+
 def survey(dataset: str, data_dir: str | Path | None = None, **options) -> Survey:
     """Find a data set, with what is wrong with it; nothing is read or converted.
 
@@ -212,9 +226,18 @@ def prepare(
         records_dir = Path("records") / _folder_name(source, entry, min_area)
     if not _has_records(records_dir):
         return write_records(source, records_dir, min_area, progress, workers)
-    manifest = Manifest.load(records_dir)
+    manifest, now = Manifest.load(records_dir), time.time_ns()
     _compare(manifest, dataset, min_area, source.description())
     _LOG.info("Using the records in %s.", records_dir)
+    if "checksums" in manifest.source and may_be_others(
+        manifest.source, source.location
+    ):
+        manifest = dataclasses.replace(
+            manifest, source=renewed(manifest.source, source.location, now)
+        )
+        # Somebody else's records may be used as they are.
+        with contextlib.suppress(OSError):
+            manifest.save(records_dir)
     # Where they lie now, for whoever reads the benchmark's own labels.
     now = manifest.source | {"location": source.location}
     return dataclasses.replace(manifest, source=now)

@@ -196,7 +196,7 @@ def _chosen(parts, category):
 
 
 def _test_files(root, files):
-    """(list of the test images, their folder) beside the files of train and val."""
+    """(list of the test images, their folder), or None where there are none."""
     annotations, _ = next(iter(files.values()))
     year = _FILE.fullmatch(annotations.name)[2] or ""
     for name in _TEST_FILES:

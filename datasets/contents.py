@@ -13,7 +13,13 @@ from collections.abc import Iterable
 from datasets.manifest import checksum
 from datasets.source import Source
 
-__all__ = ["changed_contents", "recorded_contents", "touched_since"]
+__all__ = [
+    "changed_contents",
+    "may_be_others",
+    "recorded_contents",
+    "renewed",
+    "touched_since",
+]
 
 # Clocks of file systems are coarse, and those of other computers differ a little.
 TOLERANCE_NS = 2_000_000_000
@@ -36,18 +42,37 @@ def changed_contents(stored: dict, location: str) -> list[str]:
     """
     if "checksums" not in stored:
         return []
-    since = stored["checked_ns"] - TOLERANCE_NS
-    folders = {os.path.dirname(name) for name, _ in stored["files"]}
-    # Files that another folder had all along are not touched, nor are those of a
-    # folder that took the other's name.
-    others = stored["location"] != location
-    others = others or touched_since(since, location, {"", *folders})
+    others = may_be_others(stored, location)
     return [
         name
         for (name, _), old in zip(stored["files"], stored["checksums"], strict=True)
-        if (others or touched_since(since, location, [name]))
+        if (others or touched_since(_since(stored), location, [name]))
         and checksum(os.path.join(location, name)) != old
     ]
+
+
+def may_be_others(stored: dict, location: str) -> bool:
+    """Tell whether files that nobody touched may be others all the same.
+
+    Those that another folder had all along are not touched, nor are those of a folder
+    that took the other's name. Then all are compared, once: `renewed` notes it.
+
+    Args:
+        stored, location: as for `changed_contents`.
+    """
+    if stored["location"] != location:
+        return True
+    folders = {os.path.dirname(name) for name, _ in stored["files"]}
+    return touched_since(_since(stored), location, {"", *folders})
+
+
+def renewed(stored: dict, location: str, now: int) -> dict:
+    """Return what to store of files that were compared at the time `now` (ns)."""
+    return stored | {"location": location, "checked_ns": now}
+
+
+def _since(stored):
+    return stored["checked_ns"] - TOLERANCE_NS
 
 
 def touched_since(time_ns: int, location: str, names: Iterable[str]) -> bool:

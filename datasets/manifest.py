@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from datasets.errors import DataError
+from keras_recattend.whole_files import replacing
 
 __all__ = ["FORMAT_VERSION", "Entry", "Manifest", "Shard", "checksum"]
 
@@ -154,7 +155,8 @@ class Manifest:
             **values,
         }
         text = json.dumps(values, indent=1)
-        (Path(directory) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        with replacing(Path(directory) / FILE_NAME) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: str | Path, verify: bool = True) -> "Manifest":

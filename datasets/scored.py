@@ -50,9 +50,9 @@ def images_to_score(options, trained, config, folder) -> tuple[Manifest, list[st
 
 def _is_own(dataset, given, trained):
     """Whether the run was trained on this data set, by either of its names."""
-    of_run = trained.get("dataset")
-    actual = catalog.actual_name(of_run, catalog.options_of(trained))
-    return dataset == of_run or catalog.actual_name(dataset, given) == actual
+    known = catalog.options_of(trained)
+    actual = catalog.actual_name(trained.get("dataset"), known)
+    return catalog.actual_name(dataset, known | given) == actual
 
 
 def _of_the_run(options, given, trained, folder):
@@ -86,7 +86,11 @@ def _adds_nothing(given, trained):
     """Whether the options given are those by which the run's records were made."""
     known = catalog.options_of(trained)
     dataset = catalog.actual_name(trained["dataset"], known)
-    given, known = (catalog.canonical(dataset, options) for options in (given, known))
+    usual = catalog.usual_options(dataset)
+    given, known, usual = (
+        catalog.canonical(dataset, options) for options in (given, known, usual)
+    )
+    known = usual | known
     return all(given[name] == known.get(name) for name in given.keys() - PATHS)
 
 

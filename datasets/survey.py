@@ -77,8 +77,13 @@ def tell_unread(
         left_out: counts the others.
     """
     for path in sorted(root.iterdir()):
-        if path.name.startswith(".") or not path.is_dir() or not holds_images(path):
+        if path.name.startswith(".") or not path.is_dir():
             continue
+        try:
+            if not holds_images(path):
+                continue
+        except PermissionError:
+            continue  # the system's own, as lost+found
         # Where case does not matter, Val is val.
         if any(path.samefile(folder) for folder in read.values()):
             continue

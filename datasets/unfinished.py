@@ -62,7 +62,12 @@ def finish(folder: Path, directory: Path) -> None:
     """
     try:
         os.replace(folder, directory)
-    except OSError:
+    except OSError as error:
+        if not directory.exists():
+            raise DataError(
+                f"{folder} is complete and cannot be renamed to {directory} ({error}). "
+                "Close what uses it, and start again."
+            ) from error
         raise DataError(
             f"{directory} came into being during the conversion, which is complete in "
             f"{folder}. Take away what is there and start again."
@@ -73,6 +78,10 @@ def finish(folder: Path, directory: Path) -> None:
 @contextlib.contextmanager
 def _locked(path, directory):
     """Hold an exclusive lock, which ends with the process however that ends."""
+    if file_lock.fcntl is None:
+        # Windows, where the folder could not be renamed around an open file either.
+        yield
+        return
     try:
         opened = open(path, "w")  # noqa: SIM115
     except PermissionError as error:

@@ -275,7 +275,8 @@ class Recorder(keras.callbacks.Callback):
     """Writes every epoch to `history.csv` and TensorBoard, and saves the state.
 
     Args:
-        about: function that returns what the state needs besides the variables.
+        about: function of the epoch (from 1), the step and the seconds so far, that
+            returns what the state needs besides the variables.
         columns: of `history.csv`.
         pictures: of `training_pictures`, for TensorBoard, drawn at every epoch whose
             validation was scored; or None.

@@ -3,12 +3,10 @@
 import json
 import os
 
-import cv2
-import numpy as np
-
 from keras_recattend.errors import UserError
 from keras_recattend.image_files import ImageError
 from keras_recattend.label_files import read_labels
+from keras_recattend.metrics.coco import encoded
 from keras_recattend.metrics.report import write_atomically
 from keras_recattend.predictions import writing_to
 from keras_recattend.regions import regions_of
@@ -39,9 +37,8 @@ def check_free(path):
 def write_coco(folder, records, path):
     """Write all objects of the records as COCO json; one category, `object`.
 
-    Masks are run lengths (RLE) where pycocotools is installed, and otherwise polygons:
-    outer outlines through the centres of the border pixels, without holes. Label maps
-    are taken as they are now: a corrected one goes in corrected, without scores.
+    Masks are run lengths (RLE). Label maps are taken as they are now: a corrected one
+    goes in corrected, without scores.
 
     Args:
         folder: a `PredictionFolder`. records: of its pictures.
@@ -51,7 +48,6 @@ def write_coco(folder, records, path):
         UserError: a label map cannot be read.
     """
     images, annotations = [], []
-    segmentation = _rle() or _polygons
     for image_id, record in enumerate(records, start=1):
         images.append(
             {
@@ -79,7 +75,7 @@ def write_coco(folder, records, path):
                         region.right - region.left + 1,
                         region.bottom - region.top + 1,
                     ],
-                    "segmentation": segmentation(labels, region),
+                    "segmentation": encoded(labels == region.id),
                     **({} if region.score is None else {"score": region.score}),
                 }
             )
@@ -106,33 +102,3 @@ def _labels(path, record):
             "run again."
         )
     return labels
-
-
-def _rle():
-    """Return the function that makes run lengths, or None without pycocotools."""
-    try:
-        from pycocotools import mask
-    except ImportError:
-        return None
-
-    def run_lengths(labels, region):
-        encoded = mask.encode(np.asfortranarray(labels == region.id, np.uint8))
-        return {"size": list(labels.shape), "counts": encoded["counts"].decode()}
-
-    return run_lengths
-
-
-def _polygons(labels, region):
-    inside = labels[region.top : region.bottom + 1, region.left : region.right + 1]
-    contours, _ = cv2.findContours(
-        np.uint8(inside == region.id), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-    )
-    polygons = []
-    for contour in contours:
-        points = contour[:, 0] + (region.left + 0.5, region.top + 0.5)
-        if len(points) < 3:
-            # A line or a point has no area: the edges of its pixels.
-            (x0, y0), (x1, y1) = points.min(axis=0) - 0.5, points.max(axis=0) + 0.5
-            points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-        polygons.append(points.ravel().tolist())
-    return polygons

@@ -36,6 +36,19 @@ _STAGE_BOUNDS = {
     "revisions": (0, math.inf),
     "neighbours": (0, math.inf),
 }
+# And those of the steps between the network and the result.
+_INFERENCE_BOUNDS = {
+    "score_threshold": (0, 1),
+    "refinements": (0, math.inf),
+    "growth": (0, math.inf),
+    "revisions": (0, math.inf),
+    "zoom": (1, math.inf),
+    "mask_threshold": (0, 1),
+    "min_area": (0, math.inf),
+    "least_kept": (0, 1),
+    "foreground_threshold": (0, 1),
+    "foreground_dilation": (0, math.inf),
+}
 
 
 def check_config(config, stages):
@@ -126,6 +139,17 @@ def _check_center_map(config):
         )
 
 
+def _check_bounds(part, settings, bounds):
+    """Raise ConfigError where a number of `settings` is not within its bounds."""
+    for name, (least, most) in bounds.items():
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            wanted = (
+                f"from {least} to {most}" if most < math.inf else f"{least} or more"
+            )
+            raise ConfigError(f"{part}.{name} must be {wanted}, got {value}.")
+
+
 def _check_stage(config, name, stage):
     _one_of(f"stages.{name}.optimizer", stage.optimizer, ["adam", "adamw", "momentum"])
     _one_of(f"stages.{name}.schedule", stage.schedule, ["cosine", "staircase"])
@@ -134,15 +158,7 @@ def _check_stage(config, name, stage):
             "stages.preprocess trains the pre-processing network, but preprocessor is "
             "None. Give one, or leave the stage out."
         )
-    for field_name, (least, most) in _STAGE_BOUNDS.items():
-        value = getattr(stage, field_name)
-        if not least <= value <= most:
-            wanted = (
-                f"from {least} to {most}" if most < math.inf else f"{least} or more"
-            )
-            raise ConfigError(
-                f"stages.{name}.{field_name} must be {wanted}, got {value}."
-            )
+    _check_bounds(f"stages.{name}", stage, _STAGE_BOUNDS)
     for field_name in ("neighbours", "revisions"):
         _check_needs_patches(config, f"stages.{name}.{field_name}", stage, field_name)
     if stage.share <= 0:
@@ -336,6 +352,7 @@ def _check_whole_image(config):
 def _check_inference(config):
     """Some settings read what only one kind of heads or filters gives."""
     inference, filters = config.inference, config.segmentation.filters
+    _check_bounds("inference", inference, _INFERENCE_BOUNDS)
     _one_of("inference.views", inference.views, list(VIEW_COUNTS))
     if inference.views > 4 and len(set(config.image_size)) > 1:
         raise ConfigError(

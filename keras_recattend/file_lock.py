@@ -18,8 +18,8 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 def take(file) -> bool:
     """Lock an open file; tell whether this process, and no other, has it now.
 
-    Where system or disk have no locks it is told once, and taken to be free. Children
-    that inherit the file hold the lock, too.
+    A disk without locks is told of, and the file is taken to be free; so it is on
+    Windows. Children that inherit the file hold the lock, too.
     """
     if fcntl is None:
         return True

@@ -4,6 +4,7 @@ import typing
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from keras_recattend.layers.gaussian import LEAST_DEVIATION
 
@@ -243,8 +244,6 @@ def collected(labels, scores, least_area, min_area):
     table[kept + 1] = np.arange(1, len(kept) + 1)
     labels = table[labels]
     boxes = np.zeros((len(kept), 4), np.float32)
-    for i in range(len(kept)):
-        rows = np.flatnonzero((labels == i + 1).any(axis=1))
-        columns = np.flatnonzero((labels == i + 1).any(axis=0))
-        boxes[i] = rows[0], columns[0], rows[-1], columns[-1]
+    for i, (rows, columns) in enumerate(ndimage.find_objects(labels)):
+        boxes[i] = rows.start, columns.start, rows.stop - 1, columns.stop - 1
     return Found(labels, np.asarray(scores, np.float32)[kept], boxes, steps=kept)

@@ -259,7 +259,7 @@ def _write_summaries(folder, outcome, coco, weights, most):
         some.sort(key=lambda record: (record.file, record.name))
     _tell_gone(records)
     _tell_earlier(left_out)
-    _tell_full(records, most)
+    _tell_full([r for r in records if not folder.why_kept(r)], most)
     folder.write_tables(records, outcome.failures, most)
     with writing_to(folder.path):
         kept = {r.name for r in records if folder.why_kept(r)}

@@ -39,8 +39,9 @@ class Look(typing.NamedTuple):
         window: the `Window` that the pass which found them saw.
         seen: float32 [h, w, 3] in [0, 1], the network's input.
         outputs: what `RecurrentAttention.infer` returns for this image without
-            stopping, numpy arrays [T, ...], with masks and attention. Masks, patches
-            and boxes are those of the steps, before any revision.
+            stopping, with masks and attention, without the axis of the batch: numpy
+            arrays, of the steps [T, ...]. Masks, patches and boxes are those of the
+            steps, before any revision.
     """
 
     found: Found

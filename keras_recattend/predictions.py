@@ -64,8 +64,7 @@ def writing_to(path):
             )
         raise OutputError(
             f"{readable(path)} cannot be written to ({error.strerror or error}). "
-            f"{remedy} What is done stays done: the same command, without --overwrite, "
-            "goes on."
+            f"{remedy} What is done stays done: the same command goes on."
         ) from error
 
 

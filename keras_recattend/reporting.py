@@ -117,6 +117,7 @@ def evaluate_run(
     about=None,
     benchmark=None,
     total=None,
+    remedy="Make room and start again, or name another folder with --out.",
 ):
     """Score a model on examples and write what was found.
 
@@ -133,6 +134,7 @@ def evaluate_run(
         about: further values for `metrics.json`.
         benchmark: an `official.Benchmark`, for its average precision and submission.
         total: number of examples, for a progress bar; None = no bar.
+        remedy: what to do where the disk is full.
 
     Returns:
         The summary, as `metrics.json` has it.
@@ -140,14 +142,14 @@ def evaluate_run(
     Raises:
         UserError: there cannot be written.
     """
-    with _writing_to(Path(out)):
+    with _writing_to(Path(out), remedy):
         return _evaluate(
             model, examples, Path(out), split, overlays, labels, about, benchmark, total
         )
 
 
 @contextlib.contextmanager
-def _writing_to(out):
+def _writing_to(out, remedy):
     """Turn a full disk, and what else writing meets, into a `UserError`."""
     try:
         yield
@@ -156,8 +158,7 @@ def _writing_to(out):
         if not inside and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(
-            f"{error.filename or out} cannot be written ({error.strerror}). Make room "
-            "and start again, or name another folder with --out."
+            f"{error.filename or out} cannot be written ({error.strerror}). {remedy}"
         ) from error
 
 

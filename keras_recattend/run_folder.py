@@ -53,8 +53,9 @@ class RunFolder:
     `config.json`, `history.csv` (one row an epoch), `best.weights.h5` (by SBD on the
     validation split; where there is none, the last), `last.weights.h5`,
     `metrics.json`, `images.csv`, TensorBoard's `logs/`, and `state/`, with which
-    `--resume` goes on. Every file is written under another name and then renamed: an
-    interrupted write leaves the old one.
+    `--resume` goes on. But for `history.csv` and the logs, which grow, every file is
+    written under another name and then renamed: an interrupted write leaves the old
+    one.
 
     Args:
         path: of the folder.
@@ -200,6 +201,8 @@ class RunFolder:
     def keep_history(self, about):
         """Drop the rows that `save_state` did not follow: their epochs come again.
 
+        So does that of a last row that was cut short.
+
         Args:
             about: as from `load_about`.
         """
@@ -211,8 +214,11 @@ class RunFolder:
         kept = [
             row
             for row in rows
-            if row[stage] in about["done"]
-            or (row[stage] == about["stage"] and int(row[epoch]) <= about["epoch"])
+            if len(row) == len(heading)
+            and (
+                row[stage] in about["done"]
+                or (row[stage] == about["stage"] and int(row[epoch]) <= about["epoch"])
+            )
         ]
         if len(kept) == len(rows):
             return
@@ -221,6 +227,27 @@ class RunFolder:
             open(temporary, "w", newline="") as file,
         ):
             csv.writer(file).writerows([heading, *kept])
+
+    def is_unbegun(self):
+        """Whether a run ended before its first epoch, and nothing of it is lost.
+
+        Raises:
+            RunError: something was trained, and there is no state to go on with.
+        """
+        if self.state_file.is_file():
+            return False
+        epochs = 0
+        if self.history_file.is_file():
+            with open(self.history_file, newline="") as file:
+                epochs = len(list(csv.reader(file))) - 1
+        # The first epoch's row is written just before its state.
+        if epochs > 1 or self.last_weights.is_file() or self.metrics_file.is_file():
+            raise RunError(
+                f"{self.path} was trained and has no {self.state_file.name} in "
+                f"{self.state_file.parent.name} to resume from. Its weights can still "
+                "be used: --init them in a new folder."
+            )
+        return True
 
     def load_about(self):
         """Return what `save_state` was told, or None when there is no state."""

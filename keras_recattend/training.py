@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import time
+from collections.abc import Callable, Collection
 
 import keras
 import tensorflow as tf
@@ -102,7 +103,8 @@ class Training:
             their `share`, see `datasets.pipeline`.
         validation: `validation(batch_size)` returns finite batches, or None where no
             image validates: then nothing is scored, and the last weights are the best.
-        examples: validation images at their original size, for SBD.
+        examples: validation images at their original size, for SBD; they are gone
+            through at every score.
         seed: of everything random.
         minutes: a budget over all stages together, or None = the stages' own steps.
         max_steps: ends every stage after so many steps, or None.
@@ -120,9 +122,9 @@ class Training:
 
     model: keras.Model
     folder: RunFolder
-    stream: object
-    validation: object
-    examples: list
+    stream: Callable
+    validation: Callable
+    examples: Collection
     seed: int = 0
     minutes: float | None = None
     max_steps: int | None = None

@@ -32,15 +32,15 @@ class Truth(typing.NamedTuple):
         return self.bottom_right - self.top_left
 
     @classmethod
-    def of_masks(cls, masks, padding, shift=0.0):
+    def of_masks(cls, masks, padding):
         """Make it from masks [B, T, H, W].
 
         Args:
-            padding: (ratio, least), shift: as `boxes.pad_boxes` takes them.
+            padding: (ratio, least), as `boxes.pad_boxes` takes them.
         """
         low, high = boxes.mask_boxes(masks)
         exists = tf.reduce_any(masks > 0, axis=[-2, -1])
-        padded = boxes.pad_boxes(low, high, *padding, exists, shift)
+        padded = boxes.pad_boxes(low, high, *padding, exists)
         return cls(masks, tf.cast(exists, tf.float32), *padded)
 
     @classmethod

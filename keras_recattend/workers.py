@@ -139,8 +139,7 @@ class Workers:
     def check_same(self, value, what):
         """Raise UserError on every machine where their numbers differ."""
         total, squares = self.sum([float(value), float(value) ** 2])
-        machines = len(self.cluster.workers) if self.cluster else 1
-        if machines * squares != total**2:
+        if self.machines * squares != total**2:
             raise UserError(
                 f"The machines do not agree on {what}: here it is {value}. They must "
                 "share one run folder, and have the same options and data."

@@ -15,7 +15,7 @@ import tiny_streets
 from PIL import Image
 from pycocotools.coco import COCO
 
-from datasets import catalog, records
+from datasets import catalog, records, scored
 from keras_recattend import reporting
 from keras_recattend.errors import run_command
 from keras_recattend.metrics.report import read_csv
@@ -355,6 +355,10 @@ def test_the_runs_records_serve_where_the_raw_files_are_gone(
     photographs.rename(tmp_path / "elsewhere")
     # The same category in other words.
     evaluate(run, tmp_path / "out", "--category", " zebra", "--no-labels")
+    # And what is meant where nothing is said.
+    options = {"dataset": "cvppp", "data_dir": "/gone", "records_dir": "r"}
+    assert scored._adds_nothing({"subset": "A1"}, options)
+    assert not scored._adds_nothing({"subset": "A4"}, options)
     assert "the records alone are used" in caplog.text
     evaluate(run, tmp_path / "again", "--records-dir", records_dir)
     assert written(tmp_path / "again") == ZEBRAS["val"]

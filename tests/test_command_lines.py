@@ -532,7 +532,9 @@ def state_of(run):
         return {name: state[name] for name in state.files}
 
 
-def test_a_run_that_ended_before_its_first_epoch_begins_anew(plants, tmp_path, caplog):
+def test_a_run_that_ended_before_its_first_epoch_begins_anew(
+    plants, tmp_path, caplog, capfd
+):
     """Whatever it left: no state, an epoch's row, another's weights."""
     options = ["--dataset", "cvppp", "--data-dir", plants, "--preset", "tiny"]
     options += ["--records-dir", tmp_path / "records", "--max-steps", 2, "--seed", 5]
@@ -541,10 +543,13 @@ def test_a_run_that_ended_before_its_first_epoch_begins_anew(plants, tmp_path, c
     with eagerly():
         assert call("train", *options, "--run-dir", runs[0]) == 0
         shutil.copytree(*runs)
-        shutil.rmtree(runs[1] / "state")
-        (runs[1] / "split.json").unlink()
-        (runs[1] / "metrics.json").unlink()
-        assert call("train", "--run-dir", runs[1], "--resume") == 0
+        (runs[1] / "state" / "training.npz").unlink()
+        resume = ["--run-dir", runs[1], "--resume"]
+        # Whoever deleted it does not want the rest to be trained over.
+        assert "no training.npz in state" in fails(capfd, "train", *resume)
+        for name in ("split.json", "metrics.json", "last.weights.h5"):
+            (runs[1] / name).unlink()
+        assert call("train", *resume) == 0
     assert "no saved state: it begins anew" in caplog.text
     rows = [read_csv(run / "history.csv") for run in runs]
     assert len(rows[0]) == len(rows[1])

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from tiny_models import CONFIGS, heat_config, paper_config
 
-from keras_recattend import ablation
+from keras_recattend import ablation, presets
 from keras_recattend.config import ConfigError, Stage
 
 
@@ -207,3 +207,18 @@ def test_what_needs_boxes_and_cells_that_are_means(name):
     # The ablation turns it off.
     whole = ablation.apply(config, "no_box_net")
     assert getattr(whole.stages["own_canvases"], name) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"score_threshold": 7.0}, r"score_threshold must be from 0 to 1, got 7\.0"),
+        ({"min_area": -5}, r"min_area must be 0 or more, got -5"),
+        ({"zoom": 0.0}, r"zoom must be 1 or more, got 0\.0"),
+        ({"least_kept": 1.5}, r"least_kept must be from 0 to 1"),
+    ],
+)
+def test_numbers_of_inference(settings, message):
+    config = presets.get("cvppp")
+    with pytest.raises(ConfigError, match=message):
+        config.replace(inference=settings)

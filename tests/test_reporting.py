@@ -149,6 +149,8 @@ def test_a_full_disk(examples, tmp_path, monkeypatch):
         patch.setattr(reporting, "write_csv", full)
         with pytest.raises(UserError, match=r"No space left.*Make room"):
             evaluate_run(MODEL, examples, tmp_path / "out", "val")
+        with pytest.raises(UserError, match=r"No space left.*Go on so\."):
+            evaluate_run(MODEL, examples, tmp_path / "run", "val", remedy="Go on so.")
     # The same command goes on.
     check_free(tmp_path / "out")
     evaluate_run(MODEL, examples, tmp_path / "out", "val")

@@ -11,6 +11,7 @@ __all__ = [
     "has_gpu",
     "normalize",
     "normalize_by_batch",
+    "normalize_with_gradient",
 ]
 
 # Epsilon of the authors' batch normalisation (spec, section 4).
@@ -33,28 +34,35 @@ class Normalized(typing.NamedTuple):
 
 
 def normalize(x, gamma, beta, mean, variance):
-    """Normalise x [B, H, W, C] by given statistics; the others float32 [C]."""
+    """Normalise x [B, H, W, C] by given statistics; the others float32 [C].
 
-    def fused(x, gamma, beta):
-        return tf.raw_ops.FusedBatchNormV3(
-            x=x,
-            scale=gamma,
-            offset=beta,
-            mean=mean,
-            variance=variance,
-            epsilon=EPSILON,
-            is_training=False,
-        ).y
+    On a GPU TensorFlow refuses this kernel's gradient where results are to be
+    deterministic: see `normalize_with_gradient`.
+    """
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=gamma,
+        offset=beta,
+        mean=mean,
+        variance=variance,
+        epsilon=EPSILON,
+        is_training=False,
+    ).y
 
-    def with_own_gradient(x, gamma, beta):
+
+def normalize_with_gradient(x, gamma, beta, mean, variance):
+    """`normalize`, with a gradient by x, gamma and beta on all devices."""
+    if not has_gpu():
+        return normalize(x, gamma, beta, mean, variance)
+
+    @tf.custom_gradient
+    def normalized(x, gamma, beta):
         def gradient(d):
             return gradient_of_normalize(d, x, gamma, mean, variance)
 
-        return fused(x, gamma, beta), gradient
+        return normalize(x, gamma, beta, mean, variance), gradient
 
-    # On a GPU the kernel's own is refused where results are to be deterministic.
-    function = tf.custom_gradient(with_own_gradient) if has_gpu() else fused
-    return function(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+    return normalized(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
 
 
 def gradient_of_normalize(d, x, gamma, mean, variance):

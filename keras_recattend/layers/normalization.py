@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_recattend.layers.fused_normalization import (
     EPSILON,
-    normalize,
     normalize_by_batch,
+    normalize_with_gradient,
 )
 
 __all__ = ["Normalization"]
@@ -75,7 +75,7 @@ class Normalization(keras.layers.Layer):
         gamma, beta, mean, variance = self.at_step(step)
         # As Keras' own does: frozen, it goes by what it has.
         if not (training and self.trainable):
-            return normalize(x, gamma, beta, mean, variance)
+            return normalize_with_gradient(x, gamma, beta, mean, variance)
         result = normalize_by_batch(x, gamma, beta)
         self.move(
             tf.stop_gradient(result.mean), tf.stop_gradient(result.variance), step

@@ -27,10 +27,10 @@ class JointStage(Objective):
     terms = ("segmentation", "box", "score")
     measures = ("theta_box", "theta_mask")
 
-    def __init__(self, config, stage=None, seed=0):
+    def __init__(self, config, seed=0):
         if config.box_network.whole_image:
             self.terms = ("segmentation", "score")
-        super().__init__(config, stage, seed)
+        super().__init__(config, seed)
 
     def thetas(self, step):
         """Return (theta_box, theta_mask), each [T]."""

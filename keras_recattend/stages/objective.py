@@ -29,12 +29,11 @@ class Objective:
 
     Args:
         config: the model's `Config`.
-        stage: its `Stage`; None = the config's own of this name.
         seed: of everything drawn at random. With the step it determines every draw,
             so a resumed run goes on as an uninterrupted one would.
 
     Attributes:
-        name: the stage's name.
+        name: the stage's name. stage: the config's `Stage` of this name.
         terms: names of the loss terms, which add up to the loss.
         measures: names of further numbers worth watching.
         progress: share of the stage that is done, float32 scalar variable, kept by
@@ -52,9 +51,9 @@ class Objective:
     measures = ()
     reads_maps = True
 
-    def __init__(self, config, stage=None, seed=0):
+    def __init__(self, config, seed=0):
         self.config = config
-        self.stage = stage or config.stages[self.name]
+        self.stage = config.stages[self.name]
         self.seed = seed
         self.progress = tf.Variable(0.0, trainable=False, name="progress")
         self.skipped = tf.Variable(

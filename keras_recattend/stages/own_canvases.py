@@ -74,9 +74,9 @@ class OwnCanvasesStage(Objective):
     terms = (*looking.TERMS, "patch")
     measures = (*looking.MEASURES, "patch_iou")
 
-    def __init__(self, config, stage=None, seed=0):
-        self.terms += further_terms(stage or config.stages[self.name])
-        super().__init__(config, stage, seed)
+    def __init__(self, config, seed=0):
+        self.terms += further_terms(config.stages[self.name])
+        super().__init__(config, seed)
 
     def evaluate(self, model, batch, step, seed, training):
         seeds = split_seed(seed, 10)

@@ -22,11 +22,11 @@ class PreprocessStage(Objective):
     measures = ("foreground_iou", "angle_accuracy")
     reads_maps = False
 
-    def __init__(self, config, stage=None, seed=0):
+    def __init__(self, config, seed=0):
         self.network = config.preprocessor
         if not self.network.angle_classes:
             self.terms, self.measures = self.terms[:1], self.measures[:1]
-        super().__init__(config, stage, seed)
+        super().__init__(config, seed)
 
     def variables(self, model):
         return model.preprocessor.trainable_variables

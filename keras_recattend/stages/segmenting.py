@@ -27,9 +27,9 @@ class SegmentationStage(Objective):
     terms = ("patch",)
     measures = ("patch_iou",)
 
-    def __init__(self, config, stage=None, seed=0):
-        self.terms += further_terms(stage or config.stages[self.name])
-        super().__init__(config, stage, seed)
+    def __init__(self, config, seed=0):
+        self.terms += further_terms(config.stages[self.name])
+        super().__init__(config, seed)
 
     def variables(self, model):
         return model.segmentation.trainable_variables

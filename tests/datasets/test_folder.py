@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,37 @@ def two_annotators(tmp_path):
     return tmp_path
 
 
+def test_files_of_a_folder_that_was_touched_are_compared_once(
+    two_annotators, monkeypatch
+):
+    """A sheet that was drawn into the folder, say, or the folder was moved."""
+    records, compared = two_annotators / "records", []
+    checksum = contents.checksum
+    monkeypatch.setattr(
+        contents, "checksum", lambda path: compared.append(path) or checksum(path)
+    )
+
+    def count(folder):
+        compared.clear()
+        prepare("folder", folder, records)
+        return len(compared)
+
+    assert count(two_annotators / "a") == 0
+    moved = shutil.move(two_annotators / "a", two_annotators / "moved")
+    assert count(moved) == 2
+    path = records / "manifest.json"
+    values = json.loads(path.read_text())
+    assert values["source"]["location"] == str(moved)
+    # As if some seconds had passed.
+    values["source"]["checked_ns"] += contents.TOLERANCE_NS
+    path.write_text(json.dumps(values))
+    assert count(moved) == 0
+    (moved / "sheet.png").touch()
+    values["source"]["checked_ns"] -= 2 * contents.TOLERANCE_NS
+    path.write_text(json.dumps(values))
+    assert count(moved) == 2
+
+
 def test_labels_of_somebody_else_who_drew_them_before(two_annotators):
     records = two_annotators / "records"
     assert prepare("folder", two_annotators / "a", records)
@@ -110,6 +142,22 @@ def test_folders_that_are_not_read(tmp_path):
         "folders inside images, left out": 1,
         "folders inside labels, left out": 1,
     }
+
+
+def test_a_folder_beside_that_may_not_be_looked_into(tmp_path, monkeypatch):
+    """The system's own, at the root of a disk."""
+    for split in ("train", "val"):
+        add(tmp_path / split, "a.png")
+    (tmp_path / "lost+found").mkdir()
+    is_dir = Path.is_dir
+
+    def refused(self, *rest):
+        if self.parent.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(self))
+        return is_dir(self, *rest)
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    assert len(find_folder(tmp_path).items) == 2
 
 
 @pytest.mark.parametrize("name", ["valid", "Validation"])

@@ -18,6 +18,7 @@ from datasets.leaves import rendered_leaves
 from datasets.manifest import Manifest
 from datasets.records import examples
 from datasets.source import Item, Source
+from keras_recattend import file_lock
 
 
 def plants(count, labels=None):
@@ -267,6 +268,20 @@ def test_nothing_remains_where_nothing_was_converted(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         writer.write_records(Counted(3, stop_at=0).source(), tmp_path / "r", 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_locks_no_file_is_open_in_the_folder_that_is_renamed(
+    tmp_path, monkeypatch
+):
+    """As on Windows, which would refuse to rename it."""
+
+    def opened(path, mode):
+        raise AssertionError(f"{path} was opened")
+
+    monkeypatch.setattr(file_lock, "fcntl", None)
+    monkeypatch.setattr(unfinished, "open", opened, raising=False)
+    writer.write_records(Counted(3).source(), tmp_path / "r", 0)
+    assert len(Manifest.load(tmp_path / "r").images) == 3
 
 
 def test_somebody_elses_conversion(tmp_path, monkeypatch):
