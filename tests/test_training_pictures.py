@@ -164,7 +164,8 @@ def test_an_overflow_under_loss_scaling_does_not_count():
     import keras
 
     model = RecurrentAttention(tiny.config())
-    model.compile(keras.optimizers.SGD(0.0))
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0)))
+    model.optimizer.build(model.trainable_variables)
     for gradient, mean in [([3.0, 4.0], 5.0), ([np.inf], 5.0), ([1.0], 3.0)]:
         model._track_gradients([tf.constant(gradient)], 1.0)
         assert model.objective.gradient_norm.result() == mean
