@@ -22,7 +22,7 @@ WINDOW_EDGE = 1.5 / 112.0
 
 
 def mask_boxes(masks):
-    """Return (top_left, bottom_right) of each mask, both inclusive (spec, section 1).
+    """Return (top_left, bottom_right) of each mask, both inclusive (authors).
 
     Args:
         masks: [..., H, W]; pixels above 0 belong to the object.

@@ -51,7 +51,9 @@ class Augmentation:
         gain: brightness factor, uniform in 1 +- gain.
         channel_gain: a factor per colour channel, uniform in 1 +- channel_gain.
         offset: added to all channels, uniform in +-offset (image in [0, 1]).
-        hue, saturation, contrast, brightness: as in spec of the paper, +- (0 = off).
+        hue, brightness: shifts, uniform in +-hue (1 = once round the circle of
+            colours) and +-brightness (image in [0, 1]).
+        saturation, contrast: factors, uniform in 1 +- saturation, 1 +- contrast.
         min_visible: an object keeps its label only while this share of its pixels
             (corrected for the zoom) is still inside the image.
         paste: up to so many objects of another training image are pasted in, in front

@@ -19,7 +19,7 @@ __all__ = [
     "taken_shares",
 ]
 
-# Added per pixel to the union (spec, section 6): 0.5 in all on 224 x 224.
+# Added per pixel to the union (authors): 0.5 in all on 224 x 224.
 IOU_EPSILON = 1e-5
 # Keeps log(0) out of the score loss and the entropies.
 LOG_EPSILON = 1e-5

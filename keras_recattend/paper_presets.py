@@ -1,4 +1,4 @@
-"""The paper's own configurations and training (spec, sections 5 to 7)."""
+"""The paper's own configurations and training, by the paper and the authors' code."""
 
 import dataclasses
 

@@ -6,7 +6,7 @@ from keras_recattend import replicas
 
 __all__ = ["draw_switches", "noisy", "probability"]
 
-# A true segment written to the canvas loses up to this much, per pixel (spec, 7).
+# A true segment written to the canvas loses up to this much, per pixel (authors).
 CANVAS_NOISE = 0.3
 
 
@@ -14,7 +14,7 @@ def probability(step, timespan, offset, period, decay=0.5, base=1.0, scaled=True
     """Return theta_t, the probability of the truth, for every time step t.
 
     `min(1, base decay^(max(0, step - offset) / period) (1 + ln(1 + 3 t)))`, continuous
-    decay (spec, section 7).
+    decay, as the authors have it.
 
     Args:
         step: optimiser steps made in this stage.

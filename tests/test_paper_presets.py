@@ -1,4 +1,4 @@
-"""The paper's presets against the tables of the spec (sections 5 and 7), and ours."""
+"""The paper's presets against the paper's and the authors' tables, and ours."""
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_the_pre_processing_networks():
         assert (stage.optimizer, stage.batch_size) == ("momentum", 8)
         assert (stage.steps, stage.learning_rate) == (40_000, 0.01)
         assert (stage.decay, stage.period) == (0.8, 10_000)
-    # The spec's marks.
+    # The authors' marks.
     convolutions, layers = zip(*reversed(kitti.preprocessor.skips), strict=True)
     assert (convolutions, sorted(layers)) == ((1, 6, 14, 18), [1, 3, 5, 10])
     convolutions, layers = zip(*reversed(cityscapes.preprocessor.skips), strict=True)

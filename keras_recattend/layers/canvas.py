@@ -13,7 +13,7 @@ class Canvas(Float32Layer):
     """The canvas: what has been segmented so far, kept beside the image.
 
     Eq. 1: `c_0 = 0`, `c_t = max(c_{t-1}, y_{t-1})`. No gradient flows through what is
-    written (spec, section 7). The controller reads it beside the image (eq. 2).
+    written (authors). The controller reads it beside the image (eq. 2).
 
     Call arguments:
         canvas: c_{t-1}, float32 [B, H, W].

@@ -14,7 +14,7 @@ __all__ = [
     "normalize_with_gradient",
 ]
 
-# Epsilon of the authors' batch normalisation (spec, section 4).
+# Epsilon of the authors' batch normalisation.
 EPSILON = 1e-3
 
 

@@ -11,7 +11,7 @@ from keras_recattend.layers.fused_normalization import (
 
 __all__ = ["Normalization"]
 
-# Decay of the authors' batch normalisation (spec, section 4).
+# Decay of the authors' batch normalisation.
 MOMENTUM = 0.9
 # Most groups of channels: fewer than 8 channels are a group each.
 GROUPS = 8

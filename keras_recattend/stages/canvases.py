@@ -1,4 +1,4 @@
-"""Random canvases: what the model could have segmented so far (design, "cheap").
+"""Random canvases: what the model could have segmented so far.
 
 Between two steps the only state is the canvas. Given a canvas, the steps are
 independent, so the bootstrap stages draw some at random instead of unrolling.

@@ -12,7 +12,7 @@ __all__ = ["MEASURES", "TERMS", "Target", "cell_targets", "choose_target", "look
 TERMS = ("box", "numbers", "heat", "cells", "score")
 MEASURES = ("box_iou", "boxes_over_half", "score_accuracy")
 
-# Weights of the terms (trials), and the bend of the smooth L1.
+# Weights of the terms, by trial, and the bend of the smooth L1.
 SCORE_WEIGHT = 0.5
 CELLS_WEIGHT = 3.0
 HEAT_WEIGHT = 1.0

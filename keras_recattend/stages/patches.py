@@ -108,7 +108,7 @@ def pixel_shares(labels, slots, least):
 
 
 def _size_variance(model, size):
-    """Variance of the density filters as the box sets it (spec, section 1)."""
+    """Variance of the density filters as the box sets it (authors)."""
     if model.is_normalized:
         return None
     patch = tf.constant(model.config.segmentation.patch_size, tf.float32)
