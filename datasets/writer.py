@@ -1,7 +1,6 @@
 """Writes a folder of records: shards first, the manifest next, then one rename."""
 
 import contextlib
-import importlib.metadata
 import logging
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from datasets.manifest import FORMAT_VERSION, Manifest, Shard, checksum
 from datasets.shards import ShardWriter, finished_rows, is_complete
 from datasets.source import Source
 from datasets.unfinished import PROGRESS, finish, unfinished
+from keras_recattend import __version__
 
 __all__ = ["write_records"]
 
@@ -175,7 +175,7 @@ def _manifest(source, folder, plan, min_area, rows, contents):
     return Manifest(
         directory=str(folder),
         dataset=source.dataset,
-        created_by=_program(),
+        created_by=f"keras-recattend {__version__}",
         source=source.description() | contents,
         min_area=min_area,
         shards=tuple(
@@ -234,11 +234,3 @@ def _report(manifest):
             + (", ..." if len(manifest.dropped) > 4 else ""),
             Path(manifest.directory) / "manifest.json",
         )
-
-
-def _program():
-    try:
-        version = importlib.metadata.version("keras-recattend")
-    except importlib.metadata.PackageNotFoundError:
-        version = "(source tree)"
-    return f"keras-recattend {version}"

@@ -193,7 +193,7 @@ def upsampled(mask, shape, bilateral=False):
 
 
 def within_foreground(found, threshold, dilation=0, min_area=0):
-    """Take from the objects all pixels that the foreground does not have (authors, KITTI).
+    """Take from the objects all pixels that the foreground lacks (authors, KITTI).
 
     Args:
         found: a `Found` with its `foreground`.

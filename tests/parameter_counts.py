@@ -1,4 +1,4 @@
-"""Parameters of every preset by hand: a formula a layer, numbers copied from the sources.
+"""Parameters of every preset by hand: a formula a layer, the sources' numbers.
 
 Nothing here reads a preset or builds a model. A count is (all, trained): moving means
 and variances of normalisation are not trained.

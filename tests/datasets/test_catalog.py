@@ -8,6 +8,7 @@ from datasets import catalog
 from datasets.catalog import DATASETS, prepare
 from datasets.errors import DataError
 from datasets.records import examples
+from keras_recattend import __version__
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def test_cvppp_to_records(plant_folder):
     assert manifest.source["options"] == {"subset": "A1"}
     assert manifest.source["location"] == str(plant_folder)
     assert len(manifest.source["files"]) == 6
-    assert manifest.created_by.startswith("keras-recattend")
+    assert manifest.created_by == f"keras-recattend {__version__}"
     # Areas are 16, 20 and 24 pixels: the usual least area of 25 drops them all.
     assert len(manifest.dropped) == 9
     assert manifest.max_objects == 0
