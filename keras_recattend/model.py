@@ -217,15 +217,11 @@ class RecurrentAttention(ObjectiveModel):
                 filters have none of them: None will do.
             center, size: [N, 2] pixels, what to cut: the box's own or the truth.
         """
-        variance = None if self.is_normalized else box.log_variance
-        read, write = self.filters(center, size, variance)
-        parts = [extract(prepared.image, *read)]
-        parts.append(extract(canvas[..., tf.newaxis], *read))
-        if prepared.extra is not None:
-            parts.append(extract(prepared.extra, *read))
-        patch = tf.concat(parts, axis=-1)
+        variance = gamma = None
         if not self.is_normalized:
-            patch *= tf.exp(box.log_gamma_patch)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+            variance, gamma = box.log_variance, box.log_gamma_patch
+        read, write = self.filters(center, size, variance)
+        patch = self.cut(prepared.image, canvas, prepared.extra, read, gamma)
         result = self.segmentation(patch, step=step, training=training)
         if self.is_normalized:
             mask = reproject(tf.sigmoid(result.heat), *write)
@@ -233,6 +229,22 @@ class RecurrentAttention(ObjectiveModel):
             gamma = tf.exp(box.log_gamma_mask)[:, tf.newaxis, tf.newaxis]
             mask = tf.sigmoid(gamma * reproject(result.heat, *write) - BETA)
         return Segment(center, size, patch, result.heat, result.features, mask)
+
+    def cut(self, image, canvas, extra, read, log_gamma=None):
+        """Return the patches [N, h, w, C] that the segmentation network sees (eq. 14).
+
+        Args:
+            image: [B, H, W, 3]. canvas: [N, H, W]. extra: [B, H, W, E] or None.
+            read: the filters of N patches, as many of each image.
+            log_gamma: of density filters, [N] or one number; None = no factor.
+        """
+        parts = [extract(image, *read), extract(canvas[..., tf.newaxis], *read)]
+        if extra is not None:
+            parts.append(extract(extra, *read))
+        patch = tf.concat(parts, axis=-1)
+        if log_gamma is None:
+            return patch
+        return patch * tf.exp(tf.reshape(log_gamma, [-1, 1, 1, 1]))
 
     def pasted(self, patch, center, size):
         """Return the mask [N, H, W] of a patch [N, h, w], pasted by normalised filters.

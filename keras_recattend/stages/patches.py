@@ -60,9 +60,9 @@ def segment_patches(
         neighbours: weight of what the masks take of other objects.
     """
     read, _ = model.filters(center, size, _size_variance(model, size))
-    parts = [extract(batch["image"], *read), extract(canvases[..., tf.newaxis], *read)]
-    if "extra" in batch:
-        parts.append(extract(batch["extra"], *read))
+    # A gamma that is predicted belongs to a box; a fixed one to every patch.
+    gamma = None if model.is_normalized else model.config.box_network.patch_gamma
+    patch = model.cut(batch["image"], canvases, batch.get("extra"), read, gamma)
     labels = batch["labels"][:, tf.newaxis]  # [B, 1, H, W]
     objects = tf.reshape(index + 1, [tf.shape(labels)[0], -1])
     mask = tf.equal(labels, objects[..., tf.newaxis, tf.newaxis])
@@ -71,7 +71,7 @@ def segment_patches(
     target, others = tf.stop_gradient(target), None
     if neighbours:
         others = _other_objects(model, batch["labels"], objects, target, read, size)
-    result = model.segmentation(tf.concat(parts, axis=-1), training=training)
+    result = model.segmentation(patch, training=training)
     return Patches(result.heat, target, result.features, others, neighbours)
 
 

@@ -29,10 +29,9 @@ def segment_whole(model, batch, canvases, uncovered, training):
     """
     box = model.box_head.whole(tf.shape(canvases)[0])
     read, _ = model.filters(box.center, box.size, box.log_variance)
-    parts = [extract(batch["image"], *read), extract(canvases[..., tf.newaxis], *read)]
-    if "extra" in batch:
-        parts.append(extract(batch["extra"], *read))
-    result = model.segmentation(tf.concat(parts, axis=-1), training=training)
+    gamma = None if model.is_normalized else box.log_gamma_patch
+    patch = model.cut(batch["image"], canvases, batch.get("extra"), read, gamma)
+    result = model.segmentation(patch, training=training)
     objects = _small_objects(model, batch["labels"], uncovered.shape[2])
     shape = tf.concat([tf.shape(uncovered)[:2], tf.shape(result.heat)[1:]], axis=0)
     overlap = soft_iou_matrix(tf.reshape(tf.sigmoid(result.heat), shape), objects)

@@ -128,3 +128,32 @@ def test_patch_shows_the_image_and_its_own_canvas(model, monkeypatch):
     for n, canvas in ((0, 0.0), (1, 1.0)):
         cell = seen[0][n, 8, 8]
         np.testing.assert_allclose(cell, [0.2, 0.4, 0.6, canvas], atol=2e-3)
+
+
+@pytest.mark.parametrize("gamma", [None, 0.7])
+def test_density_filters_show_what_inference_shows(monkeypatch, gamma):
+    """With the gamma of the config, where it is fixed."""
+    network = {"patch_gamma": gamma, "variance": "size"}
+    model = RecurrentAttention(tiny.paper_config(box_network=network))
+    seen, segmentation = [], model.segmentation
+
+    def segment(patch, **options):
+        seen.append(patch.numpy())
+        return segmentation(patch, **options)
+
+    monkeypatch.setattr(model, "segmentation", segment)
+    batch = tiny.batch((2, 1))
+    canvas = tf.cast(batch["labels"] == 1, tf.float32)
+    center, size = (
+        tf.constant([[12.0, 14], [20, 9]]),
+        tf.constant([[14.0, 16], [9, 12]]),
+    )
+    index = tf.constant([1, 0])
+    segment_patches(model, batch, canvas, center, size, index, False)
+    box = model.box_head.decode(tf.zeros([2, 9]))
+    patch_size = tf.constant(model.config.segmentation.patch_size, tf.float32)
+    box = box._replace(log_variance=tf.math.log(size / patch_size))
+    prepared = model.prepare(batch["image"])
+    model.segment(prepared, canvas, box, center, size)
+    np.testing.assert_allclose(seen[0], seen[1], rtol=1e-5)
+    assert seen[0].any()
