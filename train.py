@@ -16,7 +16,6 @@ What to expect of such weights, python -m keras_recattend.cross_validation measu
 
 import argparse
 import contextlib
-import dataclasses
 import datetime
 import logging
 import sys
@@ -28,7 +27,6 @@ from keras_recattend.errors import (
     quiet_tensorflow,
     run_command,
 )
-from keras_recattend.stage_shares import divided
 
 _LOG = logging.getLogger("train")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -195,8 +193,11 @@ def _run(options, held):
     quiet_tensorflow(start=options.strategy != "multiworker")
     import tensorflow as tf
 
+    from datasets import catalog
     from datasets.feed import Feed
     from datasets.lost_files import without_lost_files
+    from datasets.training_data import find_training_data
+    from keras_recattend.asked_config import asked_config
     from keras_recattend.cluster import check_strategy
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.precision_cost import warn_if_slow
@@ -219,7 +220,10 @@ def _run(options, held):
         options = resumed(options, about["options"], named, parse([]))
         options = argparse.Namespace(**without_lost_files(vars(options)))
     else:
-        config = _asked_for(options)
+        dataset = catalog.actual_name(
+            options.dataset, catalog.options_of(vars(options))
+        )
+        config = asked_config(options, dataset)
         about = {"options": kept(options), "versions": versions()}
         _check_places(options, folder, is_chief)
     names = None if options.stage == "all" else [options.stage]
@@ -228,7 +232,8 @@ def _run(options, held):
     workers.check_batches(config, names)
     warn_if_slow(options.precision)
     fresh = not options.resume or folder.is_unbegun()
-    manifest, split, rendered = _data(options, config, folder, workers, fresh)
+    data = find_training_data(options, config, folder, workers, fresh)
+    split = data.split
 
     seed_everything(options.seed)
     if options.deterministic:
@@ -249,20 +254,11 @@ def _run(options, held):
     gpus = len(tf.config.list_physical_devices("GPU"))
     parameters = f"{model.count_params():,}"
     _LOG.info("%s parameters, %s GPU found.", parameters, gpus or "no")
-    feed = Feed(manifest, split, config, rendered)
+    feed = Feed(data.manifest, split, config, data.rendered)
     _train(options, names, model, folder, feed, workers, resume=not fresh)
     if is_chief:
         _finish(config, folder, feed, split)
     workers.barrier()
-
-
-def _asked_for(options):
-    """The config: the preset and what the options change of it."""
-    from keras_recattend import ablation, presets
-
-    config = presets.get(options.preset or presets.of_dataset(_dataset(options)))
-    config = config.replace(**_changes(options, config))
-    return ablation.apply(config, options.ablation) if options.ablation else config
 
 
 def _check_places(options, folder, is_chief):
@@ -275,38 +271,6 @@ def _check_places(options, folder, is_chief):
         start = find_weights(options.init)
         start.read()
         start.weights_file()
-
-
-def _data(options, config, folder, workers, fresh):
-    """The records, who trains and who validates, and the rendered plants or None."""
-    from datasets import catalog, splits
-    from datasets.description import tell
-    from datasets.leakage import check_start
-
-    # The chief converts; the others find what it made.
-    if not workers.is_chief:
-        workers.barrier()
-    manifest = catalog.prepare(
-        options.dataset,
-        options.data_dir,
-        options.records_dir,
-        min_area=config.min_object_area,
-        **catalog.options_of(vars(options)),
-    )
-    if fresh:
-        split = splits.make_split(
-            manifest, options.val_fraction, options.seed, options.fold
-        )
-        if options.init:
-            check_start(options.init, manifest, split, options.fold)
-    else:
-        split = splits.load_split(folder.split_file, manifest)
-    # Rendering takes minutes: after the last mistake that can be told.
-    rendered = catalog.companions(config)
-    if workers.is_chief:
-        workers.barrier()
-    tell(manifest, config.max_instances)
-    return manifest, split, rendered
 
 
 def _begin(folder, config, about, split, options, held):
@@ -357,38 +321,6 @@ def _finish(config, folder, feed, split):
     else:
         leave_unscored(config.name, folder.path)
     plot_history(folder.history_file, folder.path / "history.png")
-
-
-def _dataset(options):
-    """The catalog's name: COCO's is not that of a COCO file of one's own."""
-    from datasets import catalog
-
-    return catalog.actual_name(options.dataset, catalog.options_of(vars(options)))
-
-
-def _changes(options, config):
-    """What the options change of the preset's config."""
-    changes, stages = {}, config.stages
-    if options.max_instances is not None:
-        changes["max_instances"] = options.max_instances
-    if options.min_area is not None:
-        changes["min_object_area"] = options.min_area
-        if config.inference.min_area == config.min_object_area:
-            # What is trained is to be found, too.
-            changes["inference"] = {"min_area": options.min_area}
-    if options.shares:
-        changes["stages"] = stages = divided(stages, options.shares)
-    factor, batch_size = options.learning_rate_factor, options.batch_size
-    if factor != 1.0 or batch_size is not None:
-        changes["stages"] = {
-            name: dataclasses.replace(
-                stage,
-                learning_rate=factor * stage.learning_rate,
-                batch_size=stage.batch_size if batch_size is None else batch_size,
-            )
-            for name, stage in stages.items()
-        }
-    return changes
 
 
 if __name__ == "__main__":

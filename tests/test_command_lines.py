@@ -20,6 +20,7 @@ from PIL import Image
 from datasets import catalog
 from keras_recattend import ablation, precision_cost, presets
 from keras_recattend.ablation_table import row_of
+from keras_recattend.asked_config import asked_config
 from keras_recattend.errors import run_command
 from keras_recattend.fold_scores import read_fold
 from keras_recattend.map_cache import MapCache
@@ -572,17 +573,16 @@ def test_a_run_is_trained_by_one_process(run, capfd):
     assert (run / "history.csv").read_bytes() == history
 
 
-def test_what_is_trained_is_found(plants, tmp_path):
+def test_what_is_trained_is_found():
     """Objects under the preset's least area, in the result as in training."""
     import train
 
-    known = train.parse(["--dataset", "leaves", "--min-area", "9"])
-    config = train._asked_for(known)
+    options = train.parse(["--min-area", "9"])
+    config = asked_config(options, "leaves")
     assert config.min_object_area == config.inference.min_area == 9
     # Some presets drop small finds of large images for reasons of their own.
-    known = train.parse(["--dataset", "cityscapes", "--preset", "cityscapes_paper"])
-    known.min_area = 9
-    assert train._asked_for(known).inference.min_area == 1200
+    options = train.parse(["--min-area", "9", "--preset", "cityscapes_paper"])
+    assert asked_config(options, "cityscapes").inference.min_area == 1200
 
 
 # -- a pre-processing network --------------------------------------------------------

@@ -1,0 +1,61 @@
+"""The data that `train.py` trains on: found, converted once, divided."""
+
+from typing import NamedTuple
+
+from datasets import catalog, splits
+from datasets.description import tell
+from datasets.leakage import check_start
+from datasets.manifest import Manifest
+
+__all__ = ["TrainingData", "find_training_data"]
+
+
+class TrainingData(NamedTuple):
+    """What a training needs of its data.
+
+    Attributes:
+        manifest: of the records.
+        split: who trains and who validates, see `datasets.splits`.
+        rendered: the manifest of the plants that are mixed in, or None.
+    """
+
+    manifest: Manifest
+    split: splits.Split
+    rendered: Manifest | None
+
+
+def find_training_data(options, config, folder, workers, fresh) -> TrainingData:
+    """Convert what is not converted yet, and divide it or take the run's division.
+
+    Args:
+        options: of `train.py`, as parsed. config: the run's.
+        folder: the `RunFolder`. fresh: whether the training begins.
+        workers: the machines: the chief converts, the others find what it made.
+
+    Raises:
+        DataError: as of `catalog.prepare` and `splits.make_split`, or images that
+            validate have trained the weights to start from.
+    """
+    if not workers.is_chief:
+        workers.barrier()
+    manifest = catalog.prepare(
+        options.dataset,
+        options.data_dir,
+        options.records_dir,
+        min_area=config.min_object_area,
+        **catalog.options_of(vars(options)),
+    )
+    if fresh:
+        split = splits.make_split(
+            manifest, options.val_fraction, options.seed, options.fold
+        )
+        if options.init:
+            check_start(options.init, manifest, split, options.fold)
+    else:
+        split = splits.load_split(folder.split_file, manifest)
+    # Rendering takes minutes: after the last mistake that can be told.
+    rendered = catalog.companions(config)
+    if workers.is_chief:
+        workers.barrier()
+    tell(manifest, config.max_instances)
+    return TrainingData(manifest, split, rendered)

@@ -1,0 +1,48 @@
+"""The config that a command line asks for: a preset, and what is to be other in it."""
+
+import dataclasses
+
+from keras_recattend import ablation, presets
+from keras_recattend.stage_shares import divided
+
+__all__ = ["asked_config"]
+
+
+def asked_config(options, dataset):
+    """Return the `Config` of parsed options of `train.py`.
+
+    Args:
+        options: `preset`, `ablation`, and what changes the preset.
+        dataset: the catalog's name of the data set, whose preset is the default.
+
+    Raises:
+        ConfigError: there is no such preset, or it cannot be changed so.
+    """
+    config = presets.get(options.preset or presets.of_dataset(dataset))
+    config = config.replace(**_changes(options, config))
+    return ablation.apply(config, options.ablation) if options.ablation else config
+
+
+def _changes(options, config):
+    """What the options change, for `Config.replace`."""
+    changes, stages = {}, config.stages
+    if options.max_instances is not None:
+        changes["max_instances"] = options.max_instances
+    if options.min_area is not None:
+        changes["min_object_area"] = options.min_area
+        if config.inference.min_area == config.min_object_area:
+            # What is trained is to be found, too.
+            changes["inference"] = {"min_area": options.min_area}
+    if options.shares:
+        changes["stages"] = stages = divided(stages, options.shares)
+    factor, batch_size = options.learning_rate_factor, options.batch_size
+    if factor != 1.0 or batch_size is not None:
+        changes["stages"] = {
+            name: dataclasses.replace(
+                stage,
+                learning_rate=factor * stage.learning_rate,
+                batch_size=stage.batch_size if batch_size is None else batch_size,
+            )
+            for name, stage in stages.items()
+        }
+    return changes
