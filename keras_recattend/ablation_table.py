@@ -9,8 +9,8 @@ import h5py
 
 from keras_recattend.history import stage_ends
 from keras_recattend.markdown_table import markdown_table
-from keras_recattend.metrics.report import write_atomically
 from keras_recattend.run_folder import RunError, RunFolder
+from keras_recattend.whole_files import write_atomically
 
 __all__ = ["COLUMNS", "FULL", "markdown", "row_of", "write_table"]
 

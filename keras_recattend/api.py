@@ -9,12 +9,12 @@ from PIL import Image
 from keras_recattend.errors import UserError
 from keras_recattend.explanation import explain
 from keras_recattend.image_files import as_rgb, as_shown, read_image
-from keras_recattend.metrics.report import write_atomically
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.prediction import Predictor
 from keras_recattend.regions import regions_of
 from keras_recattend.result_pictures import encoded_png, picture_of
 from keras_recattend.run_folder import find_weights
+from keras_recattend.whole_files import write_atomically
 
 __all__ = ["Result", "Segmenter", "load"]
 

@@ -13,11 +13,11 @@ from keras_recattend.metrics.report import (
     NEED_OBJECTS,
     read_csv,
     summarise,
-    write_atomically,
     write_csv,
     write_json,
 )
 from keras_recattend.run_folder import RunError, RunFolder
+from keras_recattend.whole_files import write_atomically
 
 __all__ = ["Fold", "combine", "markdown", "read_fold", "write_scores"]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_recattend.metrics.report import read_csv, write_atomically
+from keras_recattend.metrics.report import read_csv
 from keras_recattend.run_folder import RunError
+from keras_recattend.whole_files import write_atomically
 
 __all__ = ["last_scores", "plot_history", "stage_ends"]
 

@@ -13,8 +13,8 @@ from keras_recattend.coco import write_coco
 from keras_recattend.html_report import html_report
 from keras_recattend.image_files import ImageError, read_image
 from keras_recattend.input_files import readable, result_names, source_of
-from keras_recattend.metrics.report import write_atomically
 from keras_recattend.predictions import writing_to
+from keras_recattend.whole_files import write_atomically
 
 __all__ = ["Outcome", "predict_files"]
 

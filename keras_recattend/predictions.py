@@ -11,7 +11,6 @@ from pathlib import Path
 
 from keras_recattend.errors import UserError
 from keras_recattend.input_files import RESULTS, readable, source_of
-from keras_recattend.metrics.report import write_atomically
 from keras_recattend.prediction_record import Record
 from keras_recattend.regions import Region, regions_of
 from keras_recattend.result_pictures import (
@@ -20,6 +19,7 @@ from keras_recattend.result_pictures import (
     png_of_labels,
     thumbnail_of,
 )
+from keras_recattend.whole_files import write_atomically
 
 __all__ = [
     "OutputError",

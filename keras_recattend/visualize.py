@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_recattend.lettering import text_size, text_width, write_text
 from keras_recattend.metrics.label_maps import OverlapTable, overlap_table
-from keras_recattend.metrics.report import write_atomically
+from keras_recattend.whole_files import write_atomically
 
 __all__ = ["colour_of", "comparison", "overlay", "reduced", "sheet"]
 

@@ -19,10 +19,10 @@ from stub_predictor import Stub, found, picture
 from keras_recattend import predict_files as module
 from keras_recattend import predictions
 from keras_recattend.input_files import find_images, source_of
-from keras_recattend.metrics.report import write_atomically
 from keras_recattend.predict_files import predict_files
 from keras_recattend.predictions import OutputError, PredictionFolder, settings_of
 from keras_recattend.result_pictures import picture_of, png_of_labels, thumbnail_of
+from keras_recattend.whole_files import write_atomically
 
 SETTINGS = {"weights": "w", "weights_sha256": "1", "inference": {"min_area": 5}}
 

@@ -1,8 +1,10 @@
 """Files that are there whole or not at all."""
 
+import os
+
 import pytest
 
-from keras_recattend.whole_files import replacing
+from keras_recattend.whole_files import replacing, write_atomically
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -40,4 +42,18 @@ def test_what_a_killed_process_left_is_written_over(tmp_path):
     with replacing(path) as temporary:
         temporary.write_text("whole")
     assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.json"
+    write_atomically(path, b"old")
+
+    def fail(*_):
+        raise OSError("disk gone")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk gone"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -7,11 +7,11 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from keras_recattend.metrics.label_maps import overlap_table
+from keras_recattend.whole_files import write_atomically
 
 __all__ = [
     "METRICS",
@@ -20,7 +20,6 @@ __all__ = [
     "read_csv",
     "score_image",
     "summarise",
-    "write_atomically",
     "write_csv",
     "write_json",
 ]
@@ -240,24 +239,6 @@ def write_json(summary: Mapping, path: str | os.PathLike) -> None:
     """
     text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
     write_atomically(path, text.encode())
-
-
-def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new, never half.
-
-    Args:
-        path: the file; missing folders are made.
-        data: the whole content.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder: os.replace is atomic within one file system only.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _cell(value):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from keras_recattend.errors import UserError
-from keras_recattend.metrics.report import write_atomically
+from keras_recattend.whole_files import write_atomically
 
 __all__ = ["category_ids", "find_annotations", "image_id", "write_results"]
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from keras_recattend.metrics import (
     write_csv,
     write_json,
 )
-from keras_recattend.metrics.report import METRICS, write_atomically
+from keras_recattend.metrics.report import METRICS
 
 TRUTH = np.array([[3, 3, 0, 0, 9], [3, 3, 0, 0, 9]])
 EMPTY = np.zeros_like(TRUTH)
@@ -179,17 +178,3 @@ def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json({"sbd": math.nan}, path)
     assert json.loads(path.read_text()) == {"sbd": 1.0}
-
-
-def test_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "metrics.json"
-    write_atomically(path, b"old")
-
-    def fail(*_):
-        raise OSError("disk gone")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk gone"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
