@@ -13,7 +13,7 @@ import sys
 from benchmarks import suite, table
 from benchmarks.interleaved import measure
 from benchmarks.results import rows, save, summary
-from keras_recattend.errors import Parser, run_command
+from keras_recattend.errors import Parser, UserError, run_command
 
 # Repetitions of every case, not counting the first.
 REPETITIONS, QUICK_REPETITIONS = 7, 3
@@ -40,6 +40,8 @@ def profile(variant):
 
 def main():
     options = parse()
+    if not sys.platform.startswith("linux"):
+        raise UserError("The benchmarks read Linux' /proc: they run on Linux alone.")
     cases = suite.quick_groups() if options.quick else suite.groups()
     repetitions = QUICK_REPETITIONS if options.quick else REPETITIONS
     groups = {}

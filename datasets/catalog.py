@@ -232,12 +232,10 @@ def prepare(
     if "checksums" in manifest.source and may_be_others(
         manifest.source, source.location
     ):
-        manifest = dataclasses.replace(
-            manifest, source=renewed(manifest.source, source.location, now)
-        )
+        compared = renewed(manifest.source, source.location, now)
         # Somebody else's records may be used as they are.
         with contextlib.suppress(OSError):
-            manifest.save(records_dir)
+            dataclasses.replace(manifest, source=compared).save(records_dir)
     # Where they lie now, for whoever reads the benchmark's own labels.
     now = manifest.source | {"location": source.location}
     return dataclasses.replace(manifest, source=now)

@@ -22,7 +22,7 @@ from datasets.errors import DataError
 from datasets.example import Example
 from datasets.images import read_labels
 from datasets.pairs import read_pair
-from datasets.source import Item, Source, file_sizes
+from datasets.source import Item, Source, file_sizes, visible
 
 __all__ = ["CLASSES", "draw_polygons", "find_cityscapes", "split_instances"]
 
@@ -187,7 +187,7 @@ def _first(folder, name):
 
 def _names(folder, suffix):
     """{CITY_SEQ_FRAME: path} of the files in the folders of the cities."""
-    paths = sorted(folder.glob("*/*" + suffix))
+    paths = visible(folder.glob("*/*" + suffix))
     return {path.name.removesuffix(suffix): path for path in paths}
 
 

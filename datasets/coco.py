@@ -129,7 +129,7 @@ def _base(root):
     for folder in (root, root / "coco", root.parent, root.parent.parent):
         if folder in root.parents and not re.fullmatch(
             r"annotations|images|(images/)?(train|val|test)(\d{4})?",
-            str(root.relative_to(folder)),
+            root.relative_to(folder).as_posix(),
         ):
             continue
         years = _annotation_files(folder)

@@ -17,7 +17,7 @@ from datasets.errors import DataError
 from datasets.example import Example
 from datasets.images import read_labels
 from datasets.pairs import read_pair
-from datasets.source import Item, Source, file_sizes
+from datasets.source import Item, Source, file_sizes, visible
 
 __all__ = ["SUBSETS", "USUAL_SUBSET", "find_cvppp"]
 
@@ -138,7 +138,7 @@ def _first_folder(root, parts):
 
 
 def _images(folder):
-    return sorted(folder.glob("*" + _IMAGE)) if folder.is_dir() else []
+    return visible(folder.glob("*" + _IMAGE)) if folder.is_dir() else []
 
 
 def _name(path):
@@ -147,7 +147,7 @@ def _name(path):
 
 def _labelled_pairs(folder):
     images = {_name(path): path for path in _images(folder)}
-    labels = {_name(path): path for path in sorted(folder.glob("*" + _LABEL))}
+    labels = {_name(path): path for path in visible(folder.glob("*" + _LABEL))}
     for have, lack, suffix in ((images, labels, _LABEL), (labels, images, _IMAGE)):
         alone = sorted(set(have) - set(lack))
         if alone:

@@ -119,7 +119,7 @@ def _base(root):
 
 def _is_inside(root, folder):
     """Whether `root` is a folder of the benchmark inside `folder`."""
-    return str(root.relative_to(folder)) in ("gt", "training", *_IMAGES)
+    return root.relative_to(folder).as_posix() in ("gt", "training", *_IMAGES)
 
 
 def _image_folder(root):

@@ -114,7 +114,7 @@ def survey_own_coco(
 def _seen_from(root, file):
     """The file's path from the images' folder: they are moved together."""
     try:
-        return os.path.relpath(file, root)
+        return Path(os.path.relpath(file, root)).as_posix()
     except ValueError:  # on another drive of Windows
         return str(file)
 

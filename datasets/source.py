@@ -1,13 +1,13 @@
 """What a converter hands over: where the data is from and how to read it."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from datasets.example import Example
 
-__all__ = ["Item", "Reading", "Source", "file_sizes"]
+__all__ = ["Item", "Reading", "Source", "file_sizes", "visible"]
 
 # An example and what was not taken over of it: {what: how many}.
 Reading = tuple[Example, dict[str, int]]
@@ -84,5 +84,15 @@ class Source:
 
 
 def file_sizes(paths: list[Path], root: Path) -> tuple[tuple[str, int], ...]:
-    """Return (path relative to `root`, bytes) of each file, in the given order."""
-    return tuple((str(path.relative_to(root)), path.stat().st_size) for path in paths)
+    """Return (path relative to `root`, bytes) of each file, in the given order.
+
+    With "/" everywhere: records move between systems.
+    """
+    return tuple(
+        (path.relative_to(root).as_posix(), path.stat().st_size) for path in paths
+    )
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths that are not hidden, sorted: a Mac's `._NAME` is no picture."""
+    return sorted(path for path in paths if not path.name.startswith("."))

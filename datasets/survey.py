@@ -99,7 +99,8 @@ def tell_unread(
 def unique_names(paths: Iterable[Path]) -> list[str]:
     """Name files given relative to one folder: by stem, or by the whole path.
 
-    "train/a.png" is "a" unless another file has that stem; then "train_a".
+    "train/a.png" is "a" unless another file has that stem, in whatever case of letters
+    (some disks do not tell them apart); then "train_a".
 
     Raises:
         DataError: a name is no UTF-8, so that no record could hold it.
@@ -113,8 +114,11 @@ def unique_names(paths: Iterable[Path]) -> list[str]:
                 f"The name of {str(path).encode(errors='replace').decode()} is no "
                 "UTF-8 (it may come from an old archive). Rename that file."
             ) from None
-    alike = Counter(path.stem for path in paths)
-    return [
-        path.stem if alike[path.stem] == 1 else "_".join(path.with_suffix("").parts)
-        for path in paths
-    ]
+    alike = Counter(path.stem.casefold() for path in paths)
+
+    def name(path):
+        if alike[path.stem.casefold()] == 1:
+            return path.stem
+        return "_".join(path.with_suffix("").parts)
+
+    return [name(path) for path in paths]

@@ -60,6 +60,9 @@ def finish(folder: Path, directory: Path) -> None:
     Raises:
         DataError: something else came into being there.
     """
+    # An empty folder may be there; Windows does not rename over it.
+    with contextlib.suppress(OSError):
+        directory.rmdir()
     try:
         os.replace(folder, directory)
     except OSError as error:

@@ -18,6 +18,8 @@ FEW = 16
 # Jobs handed out for each process; bounds the results that wait in memory.
 AHEAD = 4
 _LOG = logging.getLogger(__name__)
+# Windows cannot wait for more at once.
+MOST = 61
 
 
 def in_order(
@@ -33,7 +35,7 @@ def in_order(
     Raises:
         Whatever `function` raises, when the turn of that job comes.
     """
-    workers = min(workers or _cores(), len(jobs))
+    workers = min(workers or _cores(), len(jobs), MOST)
     done = 0
     if workers > 1 and len(jobs) > FEW:
         pool = ProcessPoolExecutor(

@@ -231,7 +231,8 @@ class Validation(keras.callbacks.Callback):
             return
         losses = self.losses or self._evaluate
         values = losses(self.batches)
-        logs.update({f"val_{name}": value for name, value in values.items()})
+        # Keras 3.12, the last for Python 3.10, gives tensors.
+        logs.update({f"val_{name}": float(value) for name, value in values.items()})
         if self.predictor is not None and self.examples:
             self._score(logs)
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import logging
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from keras_recattend.errors import UserError
 from keras_recattend.whole_files import replacing
 
 __all__ = ["RunError", "RunFolder", "find_weights"]
+
+_LOG = logging.getLogger(__name__)
 
 FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -63,6 +66,7 @@ class RunFolder:
 
     def __init__(self, path):
         self.path = Path(path)
+        self._held_back = []
 
     @property
     def config_file(self):
@@ -285,7 +289,22 @@ class RunFolder:
         """Add an epoch to `history.csv`; columns that it does not know stay empty.
 
         A file that is there keeps its columns: an older version may have begun it.
+        While a spreadsheet has it open, on Windows, rows are held back.
         """
+        self._held_back.append(row)
+        try:
+            self._write_history(self._held_back, columns)
+        except PermissionError as error:
+            _LOG.warning(
+                "%s cannot be written to (%s); its row is written with the next. Is it "
+                "open in another program?",
+                self.history_file,
+                error.strerror,
+            )
+            return
+        self._held_back = []
+
+    def _write_history(self, rows, columns):
         new = not self.history_file.exists()
         if not new:
             with open(self.history_file, newline="") as file:
@@ -294,7 +313,7 @@ class RunFolder:
             writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
             if new:
                 writer.writeheader()
-            writer.writerow(row)
+            writer.writerows(rows)
 
     @staticmethod
     def write_json(path, values):

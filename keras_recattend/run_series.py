@@ -161,7 +161,7 @@ class RunSeries:
         minutes = self._options.minutes
         time = f", {minutes * len(left) / 60:.1f} hours" if minutes else ""
         _LOG.info("%d to train%s.", len(left), time)
-        failed, files = [], report()
+        failed, files = [], _reported(report)
         for number, run in enumerate(runs, start=1):
             place = f"{number} of {len(runs)}: {run.name}"
             if self.is_finished(run.name):
@@ -174,9 +174,9 @@ class RunSeries:
                 if not files:
                     break
                 continue
-            files = report()
+            files = _reported(report)
         if files:
-            _LOG.info("%s", files[0].read_text())
+            _LOG.info("%s", files[0].read_text(encoding="utf-8"))
             _LOG.info("Written: %s", ", ".join(map(str, files)))
         if failed:
             raise UserError(
@@ -252,6 +252,20 @@ class RunSeries:
                 f"The runs in {self.out} were made with {', '.join(told)}. Give the "
                 "same, or name another folder with --out."
             )
+
+
+def _reported(report):
+    """Write the tables; return their paths, none where they cannot be written now."""
+    try:
+        return report()
+    except PermissionError as error:
+        _LOG.warning(
+            "%s cannot be written (%s). Is it open in another program? The same "
+            "command writes it anew.",
+            error.filename2 or error.filename,
+            error.strerror,
+        )
+        return []
 
 
 def _flag(name):

@@ -2,10 +2,15 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["replacing", "write_atomically"]
+
+# Seconds to wait, on Windows, for a program that has the old file open.
+PATIENCE = 5.0
+_WINDOWS = os.name == "nt"
 
 
 @contextlib.contextmanager
@@ -19,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name("writing." + path.name)
     try:
         yield temporary
-        os.replace(temporary, path)
+        _replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -40,6 +45,19 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
-        os.replace(temporary, path)
+        _replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _replace(temporary, path):
+    """Rename; where Windows refuses it, because the old file is being read, again."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            if not _WINDOWS or time.monotonic() > until:
+                raise
+            time.sleep(0.1)

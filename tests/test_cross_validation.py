@@ -12,7 +12,7 @@ import stub_train
 import tiny
 from stub_train import after
 
-from keras_recattend import cross_validation, presets, run_series
+from keras_recattend import cross_validation, fold_scores, presets, run_series
 from keras_recattend.child_process import locked
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.run_folder import RunFolder
@@ -278,6 +278,21 @@ def test_a_command_that_is_refused_leaves_the_others_options(trained, call):
         assert "Another process trains in out" in printed
         assert file.read_bytes() == before
     assert call(*USUAL)[0] == 0
+
+
+def test_a_table_that_is_open_elsewhere(trained, call, monkeypatch, caplog):
+    """On Windows: the folds are trained all the same."""
+
+    def busy(rows, path):
+        raise PermissionError(13, "Access is denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fold_scores, "write_csv", busy)
+        assert call(*USUAL)[0] == 0
+    assert len(trained[0]) == 3
+    assert "images.csv cannot be written" in caplog.text
+    assert call(*USUAL)[0] == 0
+    assert len(read_csv(pathlib.Path("out/images.csv"))) > 0
 
 
 def test_home_is_written_out(trained, call, tmp_path, monkeypatch):

@@ -256,6 +256,24 @@ def test_history_has_one_header_and_gaps_stay_empty(folder):
     ]
 
 
+def test_history_that_a_spreadsheet_has_open(folder, monkeypatch, caplog):
+    """On Windows: no reason for a training to end, and no row is lost."""
+    columns = ["stage", "epoch"]
+    folder.append_history({"stage": "box", "epoch": 1}, columns)
+    with monkeypatch.context() as patch:
+
+        def refused(path, *rest, **options):
+            raise PermissionError(13, "Permission denied", str(path))
+
+        patch.setattr(run_folder, "open", refused, raising=False)
+        folder.append_history({"stage": "box", "epoch": 2}, columns)
+    assert "written with the next" in caplog.text
+    folder.append_history({"stage": "box", "epoch": 3}, columns)
+    with open(folder.history_file, newline="") as file:
+        rows = [(row["stage"], int(row["epoch"])) for row in csv.DictReader(file)]
+    assert rows == [("box", 1), ("box", 2), ("box", 3)]
+
+
 def test_history_ends_where_the_state_does(folder):
     """A kill between the two: the epoch comes again, and must not be there twice."""
     columns = ["stage", "epoch", "sbd"]

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from keras_recattend import whole_files
 from keras_recattend.whole_files import replacing, write_atomically
 
 
@@ -56,4 +57,30 @@ def test_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk gone"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_a_file_that_another_program_reads_is_waited_for_on_windows(
+    tmp_path, monkeypatch, windows
+):
+    path = tmp_path / "best.weights.h5"
+    path.write_text("old")
+    refused, replace = [1, 2], os.replace
+
+    def busy(old, new):
+        if refused:
+            refused.pop()
+            raise PermissionError(13, "Access is denied", str(new))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(whole_files, "_WINDOWS", windows)
+    if windows:
+        write_atomically(path, b"new")
+        assert path.read_text() == "new"
+    else:
+        with pytest.raises(PermissionError):
+            write_atomically(path, b"new")
+        assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

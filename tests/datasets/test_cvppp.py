@@ -29,6 +29,12 @@ def test_a_folder_of_any_other_name(plant_folder, tmp_path):
     assert find_cvppp(tmp_path / "mine").total == 3
 
 
+def test_what_a_mac_leaves_beside_files(plant_folder):
+    for name in ("plant001_rgb.png", "plant001_label.png", "plant009_rgb.png"):
+        (plant_folder / f"._{name}").write_bytes(b"\0\5\x16\7")
+    assert find_cvppp(plant_folder).total == 3
+
+
 def test_palette_indices_not_colours(plant_folder):
     example, _ = next(find_cvppp(plant_folder).examples())
     np.testing.assert_array_equal(example.labels, blocks())

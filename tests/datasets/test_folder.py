@@ -144,6 +144,14 @@ def test_folders_that_are_not_read(tmp_path):
     }
 
 
+def test_names_that_differ_in_case_alone(tmp_path):
+    """Label maps of both may have to lie on a disk that does not tell them apart."""
+    for split, name in (("train", "A.png"), ("val", "a.png"), ("val", "b.png")):
+        add(tmp_path / split, name)
+    names = [item.name for item in find_folder(tmp_path).items]
+    assert names == ["train_A", "val_a", "b"]
+
+
 def test_a_folder_beside_that_may_not_be_looked_into(tmp_path, monkeypatch):
     """The system's own, at the root of a disk."""
     for split in ("train", "val"):

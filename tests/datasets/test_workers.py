@@ -92,6 +92,7 @@ def test_nothing_to_do():
     assert list(workers.in_order(square, [], 4)) == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sessions and signals")
 def test_no_process_outlives_a_killed_program(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
