@@ -317,7 +317,10 @@ def _finish(config, folder, feed, split):
         model = RecurrentAttention(config, dtype="float32")
         folder.load_weights(model)
         remedy = f"Make room, and go on with --resume --run-dir {folder.path}"
-        evaluate_run(model, feed.examples, folder.path, split="val", remedy=remedy)
+        total = len(split["val"])
+        evaluate_run(
+            model, feed.examples, folder.path, "val", total=total, remedy=remedy
+        )
     else:
         leave_unscored(config.name, folder.path)
     plot_history(folder.history_file, folder.path / "history.png")

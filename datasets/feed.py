@@ -6,6 +6,7 @@ from functools import partial
 from datasets import pipeline, records
 from datasets.manifest import Manifest
 from datasets.pipeline import WHOLE
+from datasets.samples import Samples
 from datasets.splits import Split
 from keras_recattend.config import Config
 from keras_recattend.map_cache import Unchanged
@@ -61,6 +62,7 @@ class Feed:
         self._augmentation = config.augmentation
         self._sizes = (config.image_size, config.max_instances)
         self._with_places = config.preprocessor is not None
+        self._samples = {}
         self.examples = Examples(manifest, split["val"])
 
     def stream(self, batch_size: int, start: int, seed: int, share=WHOLE):
@@ -80,6 +82,7 @@ class Feed:
             share=share,
             with_places=self._with_places and not self._augmentation.leaves_the_image,
             rendered=self._rendered,
+            samples_of=self._samples_of,
         )
 
     def unchanged(self, name: str, batch_size: int):
@@ -90,7 +93,15 @@ class Feed:
             *self._sizes,
             batch_size,
             with_places=self._with_places,
+            samples_of=self._samples_of,
         )
+
+    def _samples_of(self, manifest, ids, image_size, cache=None):
+        """The `Samples`, read once for all stages: that may take minutes."""
+        key = manifest.directory, tuple(ids)
+        if key not in self._samples:
+            self._samples[key] = Samples(manifest, ids, image_size, cache)
+        return self._samples[key]
 
     def validation(self, batch_size: int):
         """Return finite validation batches; None where no image validates."""

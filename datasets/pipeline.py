@@ -8,7 +8,7 @@ Where rendered plants are mixed in, the number also says which of the two it is.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import tensorflow as tf
@@ -40,6 +40,7 @@ def training_stream(
     with_places: bool = False,
     share: tuple[int, int, int] = WHOLE,
     rendered: Manifest | None = None,
+    samples_of: Callable[..., Samples] = Samples,
 ) -> tf.data.Dataset:
     """Give augmented training batches without end.
 
@@ -62,6 +63,7 @@ def training_stream(
             on. What comes are their parts, one device's after the other's, each of
             batch_size / devices samples.
         rendered: records of the plants for `augmentation.rendered`.
+        samples_of: in place of `Samples`, to give those again that were read before.
 
     Returns:
         Batches {"image": float32 [B, H, W, 3] in [0, 1], "labels": int32 [B, H, W],
@@ -81,7 +83,7 @@ def training_stream(
 
     def entries(manifest, ids, numbers, start):
         """Entries of batches from one set of records, and the order they come in."""
-        samples = Samples(manifest, ids, image_size, cache)
+        samples = samples_of(manifest, ids, image_size, cache)
         order = tf.data.Dataset.zip(numbers, _indices(len(samples), seed, start))
         order = order.filter(lambda number, index: is_read(number))
         make = changes.collages if augmentation.paste else changes.alone
@@ -190,11 +192,12 @@ def validation_batches(
     batch_size: int,
     cache: bool | None = None,
     with_places: bool = False,
+    samples_of: Callable[..., Samples] = Samples,
 ) -> tf.data.Dataset:
     """Give every image once, in the order of `ids`, unchanged but for its size.
 
     Args:
-        manifest, ids, image_size, max_instances, batch_size, cache: as for
+        manifest, ids, image_size, max_instances, batch_size, cache, samples_of: as for
             `training_stream`.
         with_places: also give "index", see `training_stream`; nothing is moved.
 
@@ -204,7 +207,7 @@ def validation_batches(
     Raises:
         DataError: no ids, unknown or unlabelled ones.
     """
-    samples = Samples(manifest, ids, image_size, cache)
+    samples = samples_of(manifest, ids, image_size, cache)
 
     def convert(_, sample):
         image = tf.cast(sample.image, tf.float32) / 255

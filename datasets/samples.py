@@ -1,5 +1,6 @@
 """Records resized to the model's input, read at random; kept in memory if they fit."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ __all__ = [
     "resize_labels",
 ]
 
+_LOG = logging.getLogger(__name__)
 # Decoded sets up to this size are kept in memory.
 CACHE_BYTES = 2_000_000_000
 READ_BUFFER = 262_144
@@ -144,6 +146,7 @@ class Samples:
 
     def _read_all(self):
         total, size = len(self._entries), self._size
+        _LOG.info("Reading %d images into memory.", total)
         arrays = Sample(
             np.empty((total, *size, 3), np.uint8),
             np.empty((total, *size), self._labels_dtype.as_numpy_dtype),

@@ -11,6 +11,7 @@ from keras_recattend.errors import UserError
 
 __all__ = [
     "MOST_PIXELS",
+    "MOST_PIXELS_A_BATCH",
     "SUFFIXES",
     "UNREAD_SUFFIXES",
     "ImageError",
@@ -35,6 +36,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 EXPECTED = "PNG, JPEG, TIFF, BMP, WebP, GIF or PPM"
 # Pillow's own limit. Above it, a file of a few kB may be made to fill the memory.
 MOST_PIXELS = 178_956_970
+# Large pictures come in smaller batches: about 200 MB of RGB.
+MOST_PIXELS_A_BATCH = 64_000_000
 # Tags of TIFF 6.0 and DNG 1.4: bit 0 of the first says that it is a reduced picture.
 NEW_SUBFILE_TYPE, DNG_VERSION = 254, 50706
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")

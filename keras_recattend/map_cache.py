@@ -89,16 +89,20 @@ class MapCache:
             return True
         self.folder.mkdir(parents=True, exist_ok=True)
         began, done = time.monotonic(), 0
+        first = began
         progress = tqdm.tqdm(desc="maps", total=unchanged.count, disable=not bar)
         with progress:
             for number, batch in enumerate(unchanged.batches(batch_size)):
+                if number == 0:
+                    # All images may be read before the first batch comes.
+                    first = time.monotonic()
                 self._write(batch["image"], batch["index"].numpy())
                 done += len(batch["index"])
                 progress.update(len(batch["index"]))
-                spent = time.monotonic() - began
                 if seconds is None or number < TRIAL:
                     continue
-                if spent / done * unchanged.count > seconds:
+                rate = (time.monotonic() - first) / done
+                if first - began + rate * unchanged.count > seconds:
                     return False
         self._mark.touch()
         _LOG.info("Foreground and angles of %d images are kept.", done)

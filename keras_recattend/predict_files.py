@@ -11,7 +11,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from keras_recattend.ahead import WriteBehind, read_ahead
 from keras_recattend.coco import write_coco
 from keras_recattend.html_report import html_report
-from keras_recattend.image_files import ImageError, read_image
+from keras_recattend.image_files import MOST_PIXELS_A_BATCH, ImageError, read_image
 from keras_recattend.input_files import readable, result_names, source_of
 from keras_recattend.predictions import writing_to
 from keras_recattend.whole_files import write_atomically
@@ -19,8 +19,6 @@ from keras_recattend.whole_files import write_atomically
 __all__ = ["Outcome", "predict_files"]
 
 _LOG = logging.getLogger(__name__)
-# Large pictures come in smaller batches: about 200 MB of RGB.
-MOST_PIXELS_A_BATCH = 64_000_000
 
 
 @dataclasses.dataclass

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import itertools
 import logging
 import os
 import platform
@@ -13,6 +12,7 @@ import numpy as np
 import tqdm
 
 from keras_recattend.errors import UserError
+from keras_recattend.image_files import MOST_PIXELS_A_BATCH
 from keras_recattend.metrics.report import (
     format_precisions,
     format_summary,
@@ -65,14 +65,27 @@ def score_examples(predictor, examples):
     Yields:
         row: "name" and what `score_image` returns; None where there are no labels.
     """
-    examples = iter(examples)
-    while batch := list(itertools.islice(examples, predictor.batch_size)):
+    for batch in _batches(examples, predictor.batch_size):
         found = predictor([example.image for example in batch])
         for example, f in zip(batch, found, strict=True):
             row = None
             if example.labels is not None:
                 row = {"name": example.name, **score_image(example.labels, f.labels)}
             yield example, f, row
+
+
+def _batches(examples, size):
+    """Yield lists of `size` examples, fewer where they are large."""
+    batch, pixels = [], 0
+    for example in examples:
+        own = example.image.shape[0] * example.image.shape[1]
+        if batch and (len(batch) == size or pixels + own > MOST_PIXELS_A_BATCH):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(example)
+        pixels += own
+    if batch:
+        yield batch
 
 
 def check_free(out: Path) -> None:

@@ -203,11 +203,14 @@ class Training:
         stage = objective.stage
         step = at.get("step", 0)
         workers.check_same(step, f"the step at which stage {name} goes on")
-        # Its images may be read here, which is no part of the stage's time.
+        # Images may be read here, which is no part of the stage's time.
         batches = self.validation(stage.batch_size)
         caches, spent = None, 0.0
         if name != "preprocess" and self._keeps_maps:
             caches, spent = self._maps.caches(minutes)
+        stream = workers.distributed(
+            lambda: self._stream(stage.batch_size, step, seed, caches)
+        )
         elapsed = at.get("elapsed", 0.0) + spent
         clock = workers.clock(stage.steps, minutes, self.max_steps, step, elapsed)
         self._compile(objective, step, resume=bool(at))
@@ -224,9 +227,6 @@ class Training:
         if clock.done and not step:
             _LOG.warning("Stage %s has no time: nothing of it is trained.", name)
         if not clock.done:
-            stream = workers.distributed(
-                lambda: self._stream(stage.batch_size, step, seed, caches)
-            )
             try:
                 self.model.fit(
                     stream,

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from keras_recattend import map_cache
 from keras_recattend.map_cache import MapCache, Unchanged, network_fingerprint
 from keras_recattend.model import RecurrentAttention
 
@@ -124,3 +125,21 @@ def test_machines_whose_last_bits_differ_share_the_maps(model, tmp_path):
     calls = []
     assert other.fill(unchanged(calls=calls))
     assert calls == []
+
+
+def test_what_reading_takes_before_the_first_batch_counts_once(
+    model, tmp_path, monkeypatch
+):
+    now = [0.0]
+    monkeypatch.setattr(map_cache.time, "monotonic", lambda: now[0])
+
+    def batches(size):
+        now[0] += 100.0  # all images are decoded
+        for batch in unchanged().batches(size):
+            yield batch
+            now[0] += 1.0
+
+    slow = Unchanged(COUNT, batches)
+    cache = MapCache(model, tmp_path, "train")
+    assert not cache.fill(slow, batch_size=1, seconds=99.0)
+    assert cache.fill(slow, batch_size=1, seconds=101.0 + COUNT)

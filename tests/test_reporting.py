@@ -264,3 +264,20 @@ def test_a_split_without_labels(examples, answers, tmp_path, caplog):
 def test_versions_name_what_matters():
     for word in ("keras_recattend", "tensorflow", "keras", "numpy", "python", "cores"):
         assert word in versions()
+
+
+def test_large_images_are_scored_in_smaller_batches(examples, answers, monkeypatch):
+    sizes = []
+
+    class Counted(reporting.Predictor):
+        batch_size = 8
+
+        def __call__(self, images):
+            sizes.append(len(images))
+            return super().__call__(images)
+
+    # 32 x 32, 40 x 48 and 36 x 30.
+    monkeypatch.setattr(reporting, "MOST_PIXELS_A_BATCH", 32 * 32 + 40 * 48)
+    scored = list(reporting.score_examples(Counted(MODEL), examples))
+    assert sizes == [2, 1]
+    assert [example.name for example, *_ in scored] == [e.name for e in examples]

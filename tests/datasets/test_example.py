@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from datasets import example
 from datasets.errors import DataError
 from datasets.example import Example, clean, relabel
 
@@ -77,3 +78,18 @@ def test_labels_of_another_size_are_refused():
 def test_float_images_are_refused():
     with pytest.raises(ValueError, match="uint8"):
         Example("a", IMAGE.astype(np.float32), None)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("block", [7, 10_000])
+def test_counting_equals_sorting(monkeypatch, dtype, block):
+    """Numbers of 8 and 16 bits are counted, a part at a time; others are sorted."""
+    monkeypatch.setattr(example, "BLOCK", block)
+    rng = np.random.default_rng(0)
+    ids = rng.choice(np.iinfo(dtype).max + 1, 30, replace=False)
+    labels = np.where(rng.random((23, 17)) < 0.3, 0, rng.choice(ids, (23, 17)))
+    counted = relabel(labels.astype(dtype), min_area=9)
+    by_sorting = relabel(labels.astype(np.int64), min_area=9)
+    np.testing.assert_array_equal(counted[0], by_sorting[0])
+    assert counted[1] == by_sorting[1]
+    assert counted[1]

@@ -7,6 +7,7 @@ import pytest
 from tiny_plants import blocks, picture, preprocessor
 
 from datasets.feed import Feed
+from datasets.samples import Samples
 from keras_recattend import presets
 from keras_recattend.config import Augmentation
 
@@ -102,3 +103,17 @@ def test_a_collage_has_no_place_in_an_image(tiny_records, split, config, most):
     assert ("index" in batch) == ("matrix" in batch) == (most == 0)
     (batch,) = feed.validation(8).as_numpy_iterator()
     assert batch["index"].tolist() == [0, 1]
+
+
+def test_every_split_is_read_once_for_all_stages(feed, monkeypatch):
+    reads, read_all = [], Samples._read_all
+
+    def counted(self):
+        reads.append(len(self))
+        return read_all(self)
+
+    monkeypatch.setattr(Samples, "_read_all", counted)
+    for _ in range(3):
+        next(feed.stream(2, 0, 3).as_numpy_iterator())
+        assert len(list(feed.validation(2))) == 1
+    assert sorted(reads) == [2, 5]
