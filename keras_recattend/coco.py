@@ -6,7 +6,7 @@ import os
 from keras_recattend.errors import UserError
 from keras_recattend.image_files import ImageError
 from keras_recattend.label_files import read_labels
-from keras_recattend.metrics.coco import encoded
+from keras_recattend.metrics.coco import encoded_object
 from keras_recattend.predictions import writing_to
 from keras_recattend.regions import regions_of
 from keras_recattend.whole_files import write_atomically
@@ -75,7 +75,9 @@ def write_coco(folder, records, path):
                         region.right - region.left + 1,
                         region.bottom - region.top + 1,
                     ],
-                    "segmentation": encoded(labels == region.id),
+                    "segmentation": encoded_object(
+                        labels, region.id, slice(region.left, region.right + 1)
+                    ),
                     **({} if region.score is None else {"score": region.score}),
                 }
             )

@@ -12,15 +12,19 @@ import numpy as np
 from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from scipy import ndimage
 
 __all__ = [
     "LabelMapPrecision",
     "average_precision",
     "encoded",
+    "encoded_object",
     "evaluate",
     "results_of_image",
 ]
 
+# Ids up to which a list of all of them is no waste.
+MOST_PLACES = 65_535
 # Their places in COCOeval.stats.
 STATISTICS = {"ap": 0, "ap50": 1, "ap75": 2}
 
@@ -29,6 +33,41 @@ def encoded(mask: np.ndarray) -> dict:
     """Return COCO's run-length encoding of a binary mask [H, W], fit for JSON."""
     code = run_lengths.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": list(code["size"]), "counts": code["counts"].decode("ascii")}
+
+
+def encoded_object(labels: np.ndarray, number: int, columns: slice) -> dict:
+    """Return `encoded(labels == number)` of an object that lies within some columns.
+
+    Run lengths go down the columns: those beside them are two long runs. Of a large
+    picture only the object's own columns are gone through.
+
+    Args:
+        labels: `[H, W]` label map. number: the object's. columns: start and stop.
+    """
+    height, width = labels.shape
+    part = (labels[:, columns] == number).ravel(order="F")
+    edges = np.flatnonzero(part[1:] != part[:-1]) + 1
+    runs = np.diff(edges, prepend=0, append=part.size).tolist()
+    # The first run is of zeros, if need be of none.
+    if part[0]:
+        runs.insert(0, 0)
+    runs[0] += columns.start * height
+    after = (width - columns.stop) * height
+    if len(runs) % 2:
+        runs[-1] += after
+    elif after:
+        runs.append(after)
+    code = {"counts": runs, "size": [height, width]}
+    code = run_lengths.frPyObjects(code, height, width)
+    return {"size": list(code["size"]), "counts": code["counts"].decode("ascii")}
+
+
+def _columns_of(labels):
+    """{number of an object: the columns that it lies in}."""
+    if labels.max(initial=0) > MOST_PLACES:
+        return dict.fromkeys(np.unique(labels).tolist(), slice(0, labels.shape[1]))
+    places = ndimage.find_objects(np.asarray(labels, np.int32))
+    return {i: place[1] for i, place in enumerate(places, start=1) if place}
 
 
 def results_of_image(
@@ -50,11 +89,13 @@ def results_of_image(
             f"Image {image_id} has labels up to {labels.max()} but {len(scores)} "
             "scores; ids have to be 1..n in the order of the scores."
         )
+    columns = _columns_of(labels)
     return [
         {
             "image_id": int(image_id),
             "category_id": int(category_id),
-            "segmentation": encoded(labels == i),
+            # An object without a pixel lies in any column.
+            "segmentation": encoded_object(labels, i, columns.get(i, slice(0, 1))),
             "score": float(score),
         }
         for i, score in enumerate(scores, start=1)
@@ -148,15 +189,16 @@ class LabelMapPrecision:
         image_id = len(self._images) + 1
         height, width = truth.shape
         self._images.append({"id": image_id, "height": height, "width": width})
-        for i in np.unique(truth[truth > 0]):
-            mask = truth == i
+        columns = _columns_of(truth)
+        for i in sorted(columns.keys() - {0}):
+            code = encoded_object(truth, i, columns[i])
             self._truth.append(
                 {
                     "id": len(self._truth) + 1,
                     "image_id": image_id,
                     "category_id": 1,
-                    "segmentation": encoded(mask),
-                    "area": int(mask.sum()),
+                    "segmentation": code,
+                    "area": int(run_lengths.area(code)),
                     "iscrowd": 0,
                 }
             )
