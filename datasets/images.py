@@ -7,11 +7,11 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from datasets.errors import DataError
 from keras_recattend import label_files
-from keras_recattend.image_files import ImageError
+from keras_recattend.image_files import ImageError, as_shown
 
 __all__ = ["opened", "read_image", "read_labels"]
 
@@ -26,7 +26,6 @@ _DAMAGED = (
 )
 # Of these kinds a file may be a film or a book. (JPEGs of cameras may carry a preview.)
 _SEVERAL = ("TIFF", "GIF", "PNG", "WEBP")
-_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 def read_image(path: str | os.PathLike | io.BytesIO, name: str = "") -> np.ndarray:
@@ -48,21 +47,10 @@ def read_image(path: str | os.PathLike | io.BytesIO, name: str = "") -> np.ndarr
     """
     source, path = path, name or path
     with opened(source, path) as file:
-        image = ImageOps.exif_transpose(file)
-        image.load()
-        if image.mode in _SIXTEEN_BITS:
-            grey = np.asarray(image).astype(np.int64)
-            _check_range(path, grey)
-            image = Image.fromarray(((grey * 255 + 32_767) // 65_535).astype(np.uint8))
-        elif image.mode == "F":
-            raise DataError(
-                f"{path} holds floating-point values; expected an 8- or 16-bit "
-                "picture. Save it as 8-bit PNG."
-            )
-        elif image.mode in ("P", "PA"):
-            # By way of RGBA: Pillow warns about transparent palettes otherwise.
-            image = image.convert("RGBA")
-        return np.array(image.convert("RGB"))
+        try:
+            return as_shown(file, path)
+        except ImageError as error:
+            raise DataError(str(error)) from error
 
 
 def read_labels(path: str | os.PathLike) -> np.ndarray:
@@ -120,11 +108,3 @@ def opened(source, path=None):
             f"{path} cannot be read, it is damaged or cut short ({error}). Copy or "
             "download it again."
         ) from error
-
-
-def _check_range(path, grey):
-    if grey.min(initial=0) < 0 or grey.max(initial=0) > 65_535:
-        raise DataError(
-            f"{path} holds values from {grey.min()} to {grey.max()}; expected an 8- or "
-            "16-bit picture (0 to 65535)."
-        )
