@@ -38,7 +38,9 @@ def figure(explanation, panel=FIGURE_PANEL):
         explanation: an `Explanation`.
         panel: longer side of a panel, in pixels.
     """
-    rows = [_row(explanation, step, panel) for step in range(len(explanation.scores))]
+    # Once for all steps: the picture may be a large one.
+    view = _view(explanation, panel)
+    rows = [_row(explanation, step, view) for step in range(len(explanation.scores))]
     names = _panel_names(explanation)
     heading = _heading(names, rows[0].shape[1])
     columns = [rows]
@@ -52,7 +54,7 @@ def figure(explanation, panel=FIGURE_PANEL):
     )
     parts = [_title(explanation, body.shape[1])]
     if explanation.foreground is not None:
-        parts.append(_maps(explanation, panel, body.shape[1]))
+        parts.append(_maps(explanation, view, body.shape[1]))
     return np.vstack([*parts, body])
 
 
@@ -62,7 +64,8 @@ def animation(explanation):
     Args:
         explanation: an `Explanation`.
     """
-    return [_frame(explanation, step) for step in range(len(explanation.scores))]
+    view = _view(explanation, FRAME_PANEL)
+    return [_frame(explanation, step, view) for step in range(len(explanation.scores))]
 
 
 def encoded_gif(frames):
@@ -101,9 +104,8 @@ def _panel_names(explanation):
     return names
 
 
-def _panels(explanation, step, longest):
-    """Return {name: picture} of one step, all of one size."""
-    view = _view(explanation, longest)
+def _panels(explanation, step, view):
+    """Return {name: picture} of one step, all of the size of the `_view`."""
     size = view.shape[:2]
     masks = [cv2.resize(mask, size[::-1]) for mask in explanation.masks[: step + 1]]
     glimpses = explanation.attention[step]
@@ -274,9 +276,8 @@ def _edges(explanation, step):
 # -- how they are put together ---------------------------------------------------------
 
 
-def _maps(explanation, panel, width):
+def _maps(explanation, view, width):
     """What the pre-processing network said, before the first step."""
-    view = _view(explanation, panel)
     panels = {"image": view} | map_panels(
         explanation.foreground, explanation.angles, view.shape[:2]
     )
@@ -291,8 +292,8 @@ def _maps(explanation, panel, width):
     return np.hstack([picture, blank])
 
 
-def _row(explanation, step, panel):
-    panels = _panels(explanation, step, panel)
+def _row(explanation, step, view):
+    panels = _panels(explanation, step, view)
     height = panels["box"].shape[0]
     label = np.full((max(height, 8 * TEXT), LABEL, 3), PAPER[0], np.uint8)
     _write_step(label, explanation, step)
@@ -345,10 +346,10 @@ def _title(explanation, width):
     return picture
 
 
-def _frame(explanation, step):
-    panels = _panels(explanation, step, FRAME_PANEL)
+def _frame(explanation, step, view):
+    panels = _panels(explanation, step, view)
     if explanation.heat is None:
-        panels = {"image": _view(explanation, FRAME_PANEL)} | panels
+        panels = {"image": view} | panels
     width = max(panels["box"].shape[1], LABEL)
     height = max(panels["box"].shape[0], LABEL)
     panels[f"score, step {step + 1}"] = _scores_panel(explanation, step, height, width)

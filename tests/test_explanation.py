@@ -11,6 +11,7 @@ import tiny
 import tiny_models
 from PIL import Image, ImageSequence
 
+from keras_recattend import explanation_pictures
 from keras_recattend.api import Segmenter
 from keras_recattend.explanation import Explanation, explain
 from keras_recattend.explanation_pictures import encoded_gif
@@ -319,3 +320,18 @@ def test_one_gives_one_and_a_list_gives_a_list(predictor, image, tmp_path):
     for other in both:
         np.testing.assert_array_equal(other.labels, one.labels)
     assert segmenter.explain([]) == []
+
+
+def test_the_picture_is_reduced_once_for_all_steps(explained, monkeypatch):
+    """A large one takes half a second each time."""
+    views, view = [], explanation_pictures._view
+
+    def counted(explanation, longest):
+        views.append(longest)
+        return view(explanation, longest)
+
+    monkeypatch.setattr(explanation_pictures, "_view", counted)
+    assert len(explained.scores) > 1
+    explanation_pictures.figure(explained)
+    explanation_pictures.animation(explained)
+    assert len(views) == 2
