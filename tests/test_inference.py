@@ -151,7 +151,7 @@ def test_an_image_alone_gives_what_it_gives_in_a_batch(tiny):
             )
 
 
-@pytest.mark.parametrize("threshold", [0.0, 1.1])
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_a_threshold_that_all_or_none_pass(threshold):
     model = build(CONFIGS["paper"]())
     set_threshold(model, threshold)
