@@ -229,9 +229,7 @@ def prepare(
     manifest, now = Manifest.load(records_dir), time.time_ns()
     _compare(manifest, dataset, min_area, source.description())
     _LOG.info("Using the records in %s.", records_dir)
-    if "checksums" in manifest.source and may_be_others(
-        manifest.source, source.location
-    ):
+    if may_be_others(manifest.source, source.location):
         compared = renewed(manifest.source, source.location, now)
         # Somebody else's records may be used as they are.
         with contextlib.suppress(OSError):

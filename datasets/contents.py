@@ -60,6 +60,8 @@ def may_be_others(stored: dict, location: str) -> bool:
     Args:
         stored, location: as for `changed_contents`.
     """
+    if "checksums" not in stored:
+        return False
     # Windows keeps the time stamp of an entry when the file is replaced.
     if stored["location"] != location or os.name == "nt":
         return True

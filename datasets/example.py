@@ -117,35 +117,24 @@ def _relabel(labels, min_area):
             f"the label map has {len(kept)} objects, at most {MAX_OBJECTS} are "
             "possible. Does it hold instance ids, or grey values of a photo?"
         )
+    small = (ids > 0) & (areas > 0) & ~keep
     dropped = [
-        (int(i), int(area))
-        for i, area in zip(ids, areas, strict=True)
-        if i > 0 and area < max(min_area, 1)
+        (int(i), int(area)) for i, area in zip(ids[small], areas[small], strict=True)
     ]
     table = np.zeros(ids.shape, np.uint16)
     table[keep] = np.arange(1, len(kept) + 1)
-    if inverse is None:
-        table, inverse = _over_all(table, ids, labels.dtype), labels
     return table[inverse].reshape(labels.shape), kept, dropped
 
 
 def _counted(labels):
-    """(ids that are there, each pixel's place among them or None, their areas).
+    """(ids in ascending order, each pixel's place among them, their areas).
 
     Numbers of 16 bits are counted without sorting, which takes seconds and gigabytes
-    for the largest photographs; where they lie the labels themselves say.
+    for the largest photographs: all of them are ids, of which most have no pixel.
     """
     if labels.dtype not in (np.uint8, np.uint16):
         return np.unique(labels, return_inverse=True, return_counts=True)
     areas = np.zeros(np.iinfo(labels.dtype).max + 1, np.int64)
     for rows in np.array_split(labels, -(-labels.size // BLOCK) or 1):
         areas += np.bincount(rows.ravel(), minlength=len(areas))
-    ids = np.flatnonzero(areas)
-    return ids, None, areas[ids]
-
-
-def _over_all(table, ids, dtype):
-    """The table of some ids as one of all numbers of a type."""
-    values = np.zeros(np.iinfo(dtype).max + 1, table.dtype)
-    values[ids] = table
-    return values
+    return np.arange(len(areas)), labels, areas

@@ -1,10 +1,11 @@
-"""Reading ahead and writing behind, in threads: the network never waits for files."""
+"""Reading ahead and writing behind, in threads, and batches by weight: the network never
+waits for files, nor is given more than fits."""
 
 import collections
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["WriteBehind", "read_ahead"]
+__all__ = ["WriteBehind", "grouped", "read_ahead"]
 
 
 def read_ahead(read, items, most, weight):
@@ -81,3 +82,21 @@ class WriteBehind:
         self._pool.shutdown(wait=True)
         if kind is None:
             self.wait()
+
+
+def grouped(items, size, most, weight):
+    """Yield lists of `size` items, fewer where together they would weigh over `most`.
+
+    Args:
+        items: iterable; one alone may weigh more. weight: function of an item.
+    """
+    group, total = [], 0
+    for item in items:
+        own = weight(item)
+        if group and (len(group) == size or total + own > most):
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += own
+    if group:
+        yield group

@@ -37,7 +37,7 @@ def locked(file, folder, option):
         UserError: another process, or a child that one left behind, has the folder, or
             it is somebody else's.
     """
-    if os.name != "posix":
+    if file_lock.fcntl is None:
         yield None
         return
     try:

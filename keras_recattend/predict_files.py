@@ -8,7 +8,7 @@ from pathlib import Path
 import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from keras_recattend.ahead import WriteBehind, read_ahead
+from keras_recattend.ahead import WriteBehind, grouped, read_ahead
 from keras_recattend.coco import write_coco
 from keras_recattend.html_report import html_report
 from keras_recattend.image_files import MOST_PIXELS_A_BATCH, ImageError, read_image
@@ -180,29 +180,26 @@ def _must_stay(folder, record, file, name, outcome):
 
 def _batches(todo, size, outcome, progress):
     """Yield lists of (file, name, about, image); those that fail go to `outcome`."""
-    batch, pixels = [], 0
+    pictures = _pictures(todo, outcome, progress)
+    return grouped(pictures, size, MOST_PIXELS_A_BATCH, lambda one: _pixels(one[-1]))
+
+
+def _pictures(todo, outcome, progress):
+    """Yield (file, name, about, image) of those that can be read."""
     ahead = read_ahead(
         _read, todo, MOST_PIXELS_A_BATCH, lambda result: _pixels(result[1])
     )
     for (file, name), result, error in ahead:
-        if error is not None:
-            if isinstance(error, ImageError):
-                outcome.fail(file, str(error))
-            elif isinstance(error, OSError):
-                outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
-            else:
-                raise error
-            progress.update(1)
+        if error is None:
+            yield file, name, *result
             continue
-        about, image = result
-        own = _pixels(image)
-        if batch and (len(batch) == size or pixels + own > MOST_PIXELS_A_BATCH):
-            yield batch
-            batch, pixels = [], 0
-        batch.append((file, name, about, image))
-        pixels += own
-    if batch:
-        yield batch
+        if isinstance(error, ImageError):
+            outcome.fail(file, str(error))
+        elif isinstance(error, OSError):
+            outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
+        else:
+            raise error
+        progress.update(1)
 
 
 def _read(item):
@@ -257,10 +254,11 @@ def _write_summaries(folder, outcome, coco, weights, most):
         some.sort(key=lambda record: (record.file, record.name))
     _tell_gone(records)
     _tell_earlier(left_out)
-    _tell_full([r for r in records if not folder.why_kept(r)], most)
-    folder.write_tables(records, outcome.failures, most)
+    # Looked at once: a picture may change while the summaries are written.
+    kept = {r.name: why for r in records if (why := folder.why_kept(r))}
+    _tell_full([r for r in records if r.name not in kept], most)
+    folder.write_tables(records, outcome.failures, kept, most)
     with writing_to(folder.path):
-        kept = {r.name for r in records if folder.why_kept(r)}
         page = html_report(records, outcome.failures, weights, kept)
         write_atomically(folder.path / "report.html", page.encode())
     if coco is not None:

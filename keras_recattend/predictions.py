@@ -247,18 +247,20 @@ class PredictionFolder:
             write_atomically(self.labels_file(name), labels)
         return record
 
-    def write_tables(self, records, failures, most=None):
+    def write_tables(self, records, failures, kept, most=None):
         """Write `counts.csv` and `objects.csv`.
 
         Args:
             records: of the pictures that have results. failures: (file, message).
+            kept: {name of a record: `why_kept`}, where it is.
             most: objects that the weights can find in a picture.
         """
         counts = []
         for r in records:
-            why = self.why_kept(r)
             full = most is not None and r.count >= most
-            status = ("kept", why) if why else ("ok", FULL if full else "")
+            status = ("ok", FULL if full else "")
+            if r.name in kept:
+                status = ("kept", kept[r.name])
             counts.append((r.file, r.name, r.count, _number(r.mean_score, 4), *status))
         for file, message in failures:
             counts.append((file, "", "", "", "failed", message))

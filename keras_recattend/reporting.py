@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import tqdm
 
+from keras_recattend.ahead import grouped
 from keras_recattend.errors import UserError
 from keras_recattend.image_files import MOST_PIXELS_A_BATCH
 from keras_recattend.metrics.report import (
@@ -65,7 +66,7 @@ def score_examples(predictor, examples):
     Yields:
         row: "name" and what `score_image` returns; None where there are no labels.
     """
-    for batch in _batches(examples, predictor.batch_size):
+    for batch in grouped(examples, predictor.batch_size, MOST_PIXELS_A_BATCH, _pixels):
         found = predictor([example.image for example in batch])
         for example, f in zip(batch, found, strict=True):
             row = None
@@ -74,18 +75,8 @@ def score_examples(predictor, examples):
             yield example, f, row
 
 
-def _batches(examples, size):
-    """Yield lists of `size` examples, fewer where they are large."""
-    batch, pixels = [], 0
-    for example in examples:
-        own = example.image.shape[0] * example.image.shape[1]
-        if batch and (len(batch) == size or pixels + own > MOST_PIXELS_A_BATCH):
-            yield batch
-            batch, pixels = [], 0
-        batch.append(example)
-        pixels += own
-    if batch:
-        yield batch
+def _pixels(example):
+    return example.image.shape[0] * example.image.shape[1]
 
 
 def check_free(out: Path) -> None:
