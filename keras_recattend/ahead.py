@@ -1,5 +1,6 @@
-"""Reading ahead and writing behind, in threads, and batches by weight: the network never
-waits for files, nor is given more than fits."""
+"""Reading ahead, writing behind, and batches by weight: the network never waits for
+files, nor is it given more than fits.
+"""
 
 import collections
 import threading
