@@ -10,6 +10,7 @@ from PIL import Image
 
 from datasets.coco_masks import mask_of
 from datasets.errors import DataError
+from keras_recattend.metrics.coco import encoded
 
 __all__ = ["NO_AREA", "segmentation_of"]
 
@@ -40,7 +41,7 @@ def segmentation_of(shapes: list[dict], size: tuple[int, int]) -> list | dict:
         return polygons
     if polygons:
         masks.append(mask_of(polygons, size)[0])
-    return _run_lengths(np.logical_or.reduce(masks))
+    return encoded(np.logical_or.reduce(masks))
 
 
 def _kind(shape):
@@ -109,11 +110,3 @@ def _painted(shape, size):
         )
     mask[y : y + height, x : x + width] = inside[: size[0] - y, : size[1] - x]
     return mask
-
-
-def _run_lengths(mask):
-    """COCO's run lengths: column by column, beginning with the background."""
-    pixels = np.concatenate([[False], mask.T.ravel()])
-    edges = np.flatnonzero(pixels[1:] != pixels[:-1])
-    counts = np.diff(np.concatenate([[0], edges, [mask.size]]))
-    return {"size": list(mask.shape), "counts": [int(count) for count in counts]}
