@@ -62,6 +62,14 @@ def command_line():
         help="share of the labelled images that validates; default 0.2, 0 = all train",
     )
     data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
+    data.add_argument(
+        "--val-images",
+        type=int,
+        default=200,
+        metavar="N",
+        help="validation images, evenly chosen, that are scored while it trains; "
+        "default 200, 0 = all. In the end all are scored",
+    )
     model = parser.add_argument_group("model and training")
     model.add_argument("--preset", help="default: the data set's own")
     model.add_argument("--ablation", help=", ".join(ablation.NAMES))
@@ -153,8 +161,9 @@ def parse(arguments=None):
             "--learning-rate-factor must be a number above 0, got "
             f"{options.learning_rate_factor}."
         )
-    if options.panels < 0:
-        raise UserError(f"--panels must be 0 or more, got {options.panels}.")
+    for name, value in (("panels", options.panels), ("val-images", options.val_images)):
+        if value < 0:
+            raise UserError(f"--{name} must be 0 or more, got {value}.")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
     check_strategy(options.strategy)
@@ -194,7 +203,7 @@ def _run(options, held):
     import tensorflow as tf
 
     from datasets import catalog
-    from datasets.feed import Feed
+    from datasets.feed import Examples, Feed
     from datasets.lost_files import without_lost_files
     from datasets.training_data import find_training_data
     from keras_recattend.asked_config import asked_config
@@ -254,10 +263,16 @@ def _run(options, held):
     gpus = len(tf.config.list_physical_devices("GPU"))
     parameters = f"{model.count_params():,}"
     _LOG.info("%s parameters, %s GPU found.", parameters, gpus or "no")
-    feed = Feed(data.manifest, split, config, data.rendered)
+    feed = Feed(data.manifest, split, config, data.rendered, options.val_images)
+    if len(feed.examples) < len(split["val"]):
+        _LOG.info(
+            "%d of the images that validate are scored while it trains "
+            "(--val-images), all of them in the end.",
+            len(feed.examples),
+        )
     _train(options, names, model, folder, feed, workers, resume=not fresh)
     if is_chief:
-        _finish(config, folder, feed, split)
+        _finish(config, folder, Examples(data.manifest, split["val"]))
     workers.barrier()
 
 
@@ -307,20 +322,18 @@ def _train(options, names, model, folder, feed, workers, resume):
     training.run(names, resume)
 
 
-def _finish(config, folder, feed, split):
+def _finish(config, folder, examples):
     """Score the best weights as evaluate.py does: on one device, in float32."""
     from keras_recattend.history import plot_history
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, leave_unscored
 
-    if split["val"]:
+    if len(examples):
         model = RecurrentAttention(config, dtype="float32")
         folder.load_weights(model)
         remedy = f"Make room, and go on with --resume --run-dir {folder.path}"
-        total = len(split["val"])
-        evaluate_run(
-            model, feed.examples, folder.path, "val", total=total, remedy=remedy
-        )
+        total = len(examples)
+        evaluate_run(model, examples, folder.path, "val", total=total, remedy=remedy)
     else:
         leave_unscored(config.name, folder.path)
     plot_history(folder.history_file, folder.path / "history.png")

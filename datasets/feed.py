@@ -7,7 +7,7 @@ from datasets import pipeline, records
 from datasets.manifest import Manifest
 from datasets.pipeline import WHOLE
 from datasets.samples import Samples
-from datasets.splits import Split
+from datasets.splits import Split, evenly_chosen
 from keras_recattend.config import Config
 from keras_recattend.map_cache import Unchanged
 
@@ -44,9 +44,10 @@ class Feed:
             whose kept maps are warped with the images; where samples are not
             one image each, none are kept.
         rendered: records of the plants that `augmentation.rendered` mixes in, or None.
+        most_validating: validation images that are read, evenly chosen; 0 = all.
 
     Attributes:
-        examples: the validation images at their original size, `Examples`.
+        examples: these validation images at their original size, `Examples`.
     """
 
     def __init__(
@@ -55,15 +56,17 @@ class Feed:
         split: Split,
         config: Config,
         rendered: Manifest | None = None,
+        most_validating: int = 0,
     ):
         self._manifest = manifest
         self._rendered = rendered
-        self._split = split
+        validating = evenly_chosen(split["val"], most_validating)
+        self._split = {"train": split["train"], "val": validating}
         self._augmentation = config.augmentation
         self._sizes = (config.image_size, config.max_instances)
         self._with_places = config.preprocessor is not None
         self._samples = {}
-        self.examples = Examples(manifest, split["val"])
+        self.examples = Examples(manifest, validating)
 
     def stream(self, batch_size: int, start: int, seed: int, share=WHOLE):
         """Return endless training batches from sample `start` on.

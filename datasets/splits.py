@@ -1,6 +1,7 @@
 """Who trains, who validates, who tests: seeded, stored, the benchmark's own if any."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from datasets.errors import DataError
 from datasets.manifest import Manifest
 
 __all__ = [
+    "evenly_chosen",
     "load_split",
     "made_by",
     "make_split",
@@ -82,6 +84,16 @@ def made_by(options: dict) -> dict:
     """Pick what `make_split` needs from the options that a training keeps."""
     names = ("val_fraction", "seed", "fold")
     return {name: options[name] for name in names if options.get(name) is not None}
+
+
+def evenly_chosen(names: Sequence[str], most: int) -> Sequence[str]:
+    """Return `most` of some names (0 = all), evenly spread over their order.
+
+    Benchmarks name images by where they were taken: every place has its share.
+    """
+    if not most or most >= len(names):
+        return names
+    return [names[i * len(names) // most] for i in range(most)]
 
 
 def parse_fold(fold: str, total: int) -> tuple[int, int]:

@@ -191,6 +191,7 @@ class Validation(keras.callbacks.Callback):
         losses: function of the batches that returns the validation losses; None = the
             model's own `evaluate`.
         waits: whether this machine only waits for the chief, which scores.
+        bar: whether to show a progress bar over the images.
     """
 
     def __init__(
@@ -204,6 +205,7 @@ class Validation(keras.callbacks.Callback):
         predictor=None,
         losses=None,
         waits=False,
+        bar=False,
     ):
         super().__init__()
         self.folder = folder
@@ -215,6 +217,7 @@ class Validation(keras.callbacks.Callback):
         self.predictor = predictor
         self.losses = losses
         self.waits = waits
+        self.bar = bar
         self.validated = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -240,7 +243,14 @@ class Validation(keras.callbacks.Callback):
         return self.model.evaluate(batches, verbose=0, return_dict=True)
 
     def _score(self, logs):
-        scored = score_examples(self.predictor, self.examples)
+        scored = tqdm.tqdm(
+            score_examples(self.predictor, self.examples),
+            "validation",
+            len(self.examples),
+            leave=False,
+            dynamic_ncols=True,
+            disable=not self.bar,
+        )
         summary = summarise(row for _, _, row in scored)
         for name in ("sbd", "abs_dic", "fbd", "mucov"):
             logs[name] = summary[name]["mean"]

@@ -276,6 +276,7 @@ class Training:
             predictor=None if objective.name in NOT_SCORED else self._predictor,
             losses=LossesHere(self.model) if self.workers.strategy else None,
             waits=not self.workers.is_chief,
+            bar=self.bar,
         )
 
     def _reports(self, objective, clock, validation, done):

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from datasets import catalog, feed
 from datasets.manifest import Manifest
-from keras_recattend import presets
+from keras_recattend import callbacks, presets, reporting
 from keras_recattend.errors import run_command
 from keras_recattend.run_folder import RunFolder
 
@@ -122,6 +122,29 @@ def test_a_coco_file_of_ones_own(coco, tmp_path):
     assert evaluate("--run", "run", "--split", "val") == 0
     scores = json.loads((tmp_path / "run" / "val" / "metrics.json").read_text())
     assert scores["n_images"] == 1  # a fifth of five
+
+
+def test_some_images_are_scored_while_it_trains_and_all_in_the_end(
+    coco, tmp_path, caplog, monkeypatch
+):
+    one_stage = tiny.config({"steps": 1}, stages=["segmentation"])
+    monkeypatch.setitem(presets.PRESETS, "tiny", lambda: one_stage)
+    watched = []
+
+    def counted(predictor, examples):
+        watched.append(len(examples))
+        return reporting.score_examples(predictor, examples)
+
+    monkeypatch.setattr(callbacks, "score_examples", counted)
+    options = ("--dataset", "coco", "--data-dir", coco, "--preset", "tiny")
+    chosen = ("--val-fraction", "0.4", "--run-dir", "run", "--quiet")
+    assert train(*options, *chosen, "--val-images", -1) == 2
+    with caplog.at_level(logging.INFO):
+        assert train(*options, *chosen, "--val-images", 1) == 0
+    assert "1 of the images that validate are scored while it trains" in caplog.text
+    assert watched == [1]
+    scores = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert scores["n_images"] == 2
 
 
 def test_more_outputs_than_the_preset_has(coco, tmp_path, caplog):

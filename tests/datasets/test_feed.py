@@ -73,6 +73,16 @@ def test_validation_shows_its_own_images_once(feed):
     assert [example.name for example in feed.examples] == ["image5", "image6"]
 
 
+def test_some_of_many_validation_images_are_watched(tiny_records, config):
+    names = tiny_records.ids
+    split = {"train": names[:1], "val": names[1:], "test": [], "all": names}
+    feed = Feed(tiny_records, split, config, most_validating=3)
+    (batch,) = feed.validation(8).as_numpy_iterator()
+    assert which(batch) == [1, 3, 5]
+    assert [example.name for example in feed.examples] == ["image1", "image3", "image5"]
+    assert [images.count for images in feed.splits] == [1, 3]
+
+
 def test_where_every_image_trains_none_validates(tiny_records, config):
     names = tiny_records.ids
     split = {"train": names, "val": [], "test": [], "all": names}

@@ -2,7 +2,13 @@ import pytest
 
 from datasets.errors import DataError
 from datasets.manifest import Entry, Manifest
-from datasets.splits import load_split, make_split, parse_fold, save_split
+from datasets.splits import (
+    evenly_chosen,
+    load_split,
+    make_split,
+    parse_fold,
+    save_split,
+)
 
 
 def manifest_of(splits, unlabelled=()):
@@ -132,3 +138,11 @@ def test_no_split_file(tmp_path, text):
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(DataError, match="is no split file"):
         load_split(tmp_path / "split.json")
+
+
+@pytest.mark.parametrize(
+    ("most", "chosen"),
+    [(0, "abcdefg"), (1, "a"), (2, "ad"), (3, "ace"), (7, "abcdefg"), (9, "abcdefg")],
+)
+def test_some_of_many_are_spread_over_all(most, chosen):
+    assert "".join(evenly_chosen("abcdefg", most)) == chosen
