@@ -71,9 +71,9 @@ class Found(typing.NamedTuple):
         scores: float32 [n].
         boxes: float32 [n, 4], (y0, x0, y1, x1): the least and greatest pixel of each
             object, both inclusive.
-        foreground: float32 [H, W], the foreground probability of the pre-processing
-            network, or None without one.
-        semantic: float32 [H, W, K], the probabilities of background and classes, or
+        foreground: float32 [h, w] of the network's input, the foreground probability
+            of the pre-processing network, or None without one.
+        semantic: float32 [h, w, K], the probabilities of background and classes, or
             None where that network has no classes.
         steps: int [n], the network's step (from 0) that found each object, -1 where
             only other views of the image had it, or None where there were no steps.
@@ -204,7 +204,8 @@ def within_foreground(found, threshold, dilation=0, min_area=0):
     Returns:
         A `Found` with the same maps.
     """
-    mask = np.uint8(found.foreground > threshold)
+    probability = cv2.resize(found.foreground, found.labels.shape[::-1])
+    mask = np.uint8(probability > threshold)
     if dilation:
         mask = cv2.dilate(mask, np.ones((dilation, dilation), np.uint8))
     labels = np.where(mask > 0, found.labels, 0)

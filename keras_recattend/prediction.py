@@ -205,11 +205,8 @@ class Predictor:
         ]
 
     def _label_map(self, outputs, shape, window):
-        maps = {
-            name: cv2.resize(outputs[name], shape[::-1])
-            for name in ("foreground", "semantic")
-            if name in outputs
-        }
+        # As small as they are: few read them, and K classes of a photograph are large.
+        maps = {k: outputs[k] for k in ("foreground", "semantic") if k in outputs}
         return self._objects(outputs, shape, window)._replace(**maps)
 
     def _objects(self, outputs, shape, window):
