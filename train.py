@@ -83,7 +83,8 @@ def command_line():
         "--min-area",
         type=int,
         metavar="N",
-        help="drop objects with fewer pixels; default: the preset's",
+        help="objects with fewer pixels do not train and are not found; default: the "
+        "preset's",
     )
     model.add_argument(
         "--batch-size",

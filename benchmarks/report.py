@@ -19,9 +19,17 @@ FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 # Each panel: what it shows, the groups in it, the number on the x axis.
 PANELS = (
-    ("training step, seconds an image", ("training against resolution",), "size"),
+    (
+        "training step, T = 11, seconds an image",
+        ("training against resolution, T = 11",),
+        "size",
+    ),
     ("training step, seconds an image", ("training against T",), "timespan"),
-    ("training step, peak MB", ("training against batch",), "batch"),
+    (
+        "training step, T = 11, peak MB",
+        ("training against batch, T = 11",),
+        "batch",
+    ),
     (
         "inference, seconds an image",
         ("inference against objects", "cvppp inference against objects"),

@@ -16,16 +16,18 @@ def groups():
         "training": _training(),
         "inference": _inference(),
         "stages of cvppp": _stages(),
-        "a large batch": [Case("ours, batch 5", "train", batch=5, recompute=ALL_AGAIN)],
+        "a large batch": [
+            Case("ours, all again, batch 5", "train", batch=5, recompute=ALL_AGAIN)
+        ],
         "training against T": [
             Case(f"train, T = {t}", "train", timespan=t, recompute=AGAIN, objects=t - 1)
             for t in (6, 11, 21)
         ],
-        "training against resolution": [
+        "training against resolution, T = 11": [
             Case(f"train, {s} x {s}", "train", size=s, timespan=11, recompute=AGAIN)
             for s in (96, 160, 224, 320)
         ],
-        "training against batch": [
+        "training against batch, T = 11": [
             Case(f"train, batch {b}", "train", batch=b, timespan=11, recompute=AGAIN)
             for b in (1, 2, 4, 8)
         ],

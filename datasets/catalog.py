@@ -192,7 +192,7 @@ def prepare(
         records_dir: where the records go; None = `records/DATASET-NUMBER` with a
             number made from folder, options and `min_area`, so that different ones
             do not meet (`records/leaves` for the leaves as they come).
-        min_area: objects with fewer pixels are dropped.
+        min_area: objects with fewer pixels do not train.
         progress: show a progress bar.
         workers: processes that convert; None = one for each core. The records do not
             depend on it.

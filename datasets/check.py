@@ -212,7 +212,7 @@ def _problems(good, min_area):
             more = ", ..." if len(finding.tiny) > 3 else ""
             yield (
                 f"{finding.name} has {len(finding.tiny)} objects under {min_area} "
-                f"pixels, which will be dropped: {shown}{more}. Mend the labels, or "
+                f"pixels, which will not train: {shown}{more}. Mend the labels, or "
                 "give a lower --min-area here and to train.py."
             )
         for what in LOST:

@@ -19,7 +19,7 @@ class Converted(NamedTuple):
     Attributes:
         encoded: what the record holds.
         split: native split.
-        dropped: (id, area) of objects under the least area.
+        small: (id, area) of objects under the least area.
         notes: {what: how many} that was not taken over.
         fingerprint: of the item that it was made from.
         began_ns: the time before its files were read.
@@ -27,7 +27,7 @@ class Converted(NamedTuple):
 
     encoded: Encoded
     split: str
-    dropped: list[tuple[int, int]]
+    small: list[tuple[int, int]]
     notes: dict[str, int]
     fingerprint: str
     began_ns: int
@@ -38,7 +38,7 @@ def convert(read: Callable[[Item], Reading], min_area: int, item: Item) -> Conve
 
     Args:
         read: of the source.
-        min_area: objects with fewer pixels are dropped.
+        min_area: objects with fewer pixels do not train.
         item: the image.
 
     Raises:
@@ -48,10 +48,10 @@ def convert(read: Callable[[Item], Reading], min_area: int, item: Item) -> Conve
     example, notes = read(item)
     if example.name != item.name:
         raise ValueError(f"{item.name} was read as {example.name}.")
-    example, dropped = clean(example, min_area)
+    example, small = clean(example, min_area)
     notes = {what: count for what, count in notes.items() if count}
     return Converted(
-        compress(example), item.split, dropped, notes, fingerprint(item), began
+        compress(example), item.split, small, notes, fingerprint(item), began
     )
 
 

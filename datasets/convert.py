@@ -56,8 +56,8 @@ def parse(arguments=None):
         "--min-area",
         type=int,
         metavar="N",
-        help="drop objects with fewer pixels (at the image's own size); default: what "
-        "the data set's preset says, which train.py expects",
+        help="objects with fewer pixels (at the image's own size) do not train; "
+        "default: what the data set's preset says, which train.py expects",
     )
     parser.add_argument(
         "--workers",

@@ -7,7 +7,7 @@ import numpy as np
 
 from datasets.errors import DataError
 
-__all__ = ["Example", "clean", "relabel"]
+__all__ = ["Example", "clean"]
 
 # Records keep ids in a 16-bit PNG; 0 is the background.
 MAX_OBJECTS = 65_535
@@ -25,12 +25,15 @@ class Example:
         labels: integers [H, W], 0 = background and one id per object (uint16 and
             1..n in records); None = unlabelled.
         classes: class of each object, in the order of ids 1..n; () = one class only.
+        small: so many of the last ids, after those of the `count` objects, are objects
+            under the least area: they do not train, but a benchmark scores them.
     """
 
     name: str
     image: np.ndarray
     labels: np.ndarray | None
     classes: tuple[int, ...] = ()
+    small: int = 0
 
     def __post_init__(self):
         image, labels = self.image, self.labels
@@ -48,47 +51,31 @@ class Example:
 
     @property
     def count(self) -> int:
-        """Number of different ids in the label map (0 when unlabelled)."""
+        """Number of objects that are not small (0 when unlabelled)."""
         if self.labels is None:
             return 0
-        return int(np.count_nonzero(np.unique(self.labels)))
+        return int(np.count_nonzero(np.unique(self.labels))) - self.small
 
 
-def relabel(
-    labels: np.ndarray, min_area: int = 0
-) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """Drop objects smaller than `min_area` and number the rest 1..n.
-
-    The order of ids is kept. Pixels of dropped objects become background.
+def clean(example: Example, min_area: int) -> tuple[Example, list[tuple[int, int]]]:
+    """Number the objects 1..n in the order of their ids, the small ones after them.
 
     Args:
-        labels: [H, W], integer ids of any size, 0 = background.
-        min_area: least pixels of an object.
+        example: where it has classes, its ids index them: id i has `classes[i - 1]`.
+            Ids are integers of any size, 0 = background.
+        min_area: objects with fewer pixels are small.
 
     Returns:
-        The new label map, uint16 [H, W], and the dropped objects as (id, area).
+        The new example, with the classes of the n objects, and the small ones as (id,
+        area).
 
     Raises:
         DataError: negative ids, or more objects than 16 bits can number.
     """
-    new, _, dropped = _relabel(labels, min_area)
-    return new, dropped
-
-
-def clean(example: Example, min_area: int) -> tuple[Example, list[tuple[int, int]]]:
-    """Return the example with `relabel`ed labels and the classes that go with them.
-
-    Args:
-        example: where it has classes, its ids index them: id i has `classes[i - 1]`.
-        min_area: least pixels of an object.
-
-    Returns:
-        The new example and the dropped objects as (id, area).
-    """
     if example.labels is None:
         return example, []
     try:
-        labels, kept, dropped = _relabel(example.labels, min_area)
+        labels, kept, small = _numbered(example.labels, min_area)
     except DataError as error:
         raise DataError(f"{example.name}: {error}") from None
     classes = example.classes
@@ -99,10 +86,14 @@ def clean(example: Example, min_area: int) -> tuple[Example, list[tuple[int, int
                 f"{example.name}: {len(classes)} classes for ids up to {highest}."
             )
         classes = tuple(classes[i - 1] for i in kept)
-    return dataclasses.replace(example, labels=labels, classes=classes), dropped
+    cleaned = dataclasses.replace(
+        example, labels=labels, classes=classes, small=len(small)
+    )
+    return cleaned, small
 
 
-def _relabel(labels, min_area):
+def _numbered(labels, min_area):
+    """The label map of `clean`, ids of its n objects, (id, area) of the small ones."""
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 2:
         raise ValueError(
             f"labels must be integers [H, W], got {labels.dtype} {list(labels.shape)}."
@@ -110,20 +101,20 @@ def _relabel(labels, min_area):
     ids, inverse, areas = _counted(labels)
     if ids.size and ids[0] < 0:
         raise DataError(f"label ids must be 0 (background) or more, got {ids[0]}.")
-    keep = (ids > 0) & (areas >= max(min_area, 1))
-    kept = [int(i) for i in ids[keep]]
-    if len(kept) > MAX_OBJECTS:
+    is_object = (ids > 0) & (areas > 0)
+    large = is_object & (areas >= min_area)
+    order = np.concatenate([np.flatnonzero(large), np.flatnonzero(is_object & ~large)])
+    if len(order) > MAX_OBJECTS:
         raise DataError(
-            f"the label map has {len(kept)} objects, at most {MAX_OBJECTS} are "
+            f"the label map has {len(order)} objects, at most {MAX_OBJECTS} are "
             "possible. Does it hold instance ids, or grey values of a photo?"
         )
-    small = (ids > 0) & (areas > 0) & ~keep
-    dropped = [
-        (int(i), int(area)) for i, area in zip(ids[small], areas[small], strict=True)
-    ]
     table = np.zeros(ids.shape, np.uint16)
-    table[keep] = np.arange(1, len(kept) + 1)
-    return table[inverse].reshape(labels.shape), kept, dropped
+    table[order] = np.arange(1, len(order) + 1)
+    count = np.count_nonzero(large)
+    kept = [int(ids[place]) for place in order[:count]]
+    small = [(int(ids[place]), int(areas[place])) for place in order[count:]]
+    return table[inverse].reshape(labels.shape), kept, small
 
 
 def _counted(labels):

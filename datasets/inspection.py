@@ -61,7 +61,7 @@ def inspect_item(read: Callable[[Item], Reading], min_area: int, item: Item) -> 
     finding = Finding(item.name, item.split, size=size, notes=notes, content=content)
     if cleaned.labels is None:
         return finding
-    areas = np.bincount(cleaned.labels.ravel())[1:].tolist()
+    areas = np.bincount(cleaned.labels.ravel())[1 : cleaned.count + 1].tolist()
     return finding._replace(
         objects=len(areas),
         areas=(min(areas), max(areas)) if areas else (),

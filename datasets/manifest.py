@@ -14,9 +14,9 @@ from keras_recattend.whole_files import replacing
 __all__ = ["FORMAT_VERSION", "Entry", "Manifest", "Shard", "checksum"]
 
 # Raise it whenever the format changes. Records of format 1 are those of format 2 with
-# one class and no notes.
-FORMAT_VERSION = 2
-READABLE = (1, 2)
+# one class and no notes; those of format 2 lack the small objects.
+FORMAT_VERSION = 3
+READABLE = (1, 2, 3)
 FILE_NAME = "manifest.json"
 
 
@@ -62,9 +62,9 @@ class Manifest:
         dataset: name in the catalog.
         created_by: program and version that wrote the records.
         source: location, options and files that they were made from.
-        min_area: objects with fewer pixels were dropped.
+        min_area: objects with fewer pixels are small: they do not train.
         shards, images: see `Shard` and `Entry`; images in the order of the records.
-        dropped: {"source_id", "id", "area"} of every object under `min_area`.
+        small: {"source_id", "id", "area"} of every object under `min_area`.
         class_names: name of class 1, 2, ... of the records; () = one, unnamed.
         notes: {"source_id", "what", "count"} of what else was not taken over;
             "source_id" is "" where it belongs to no image of the records.
@@ -77,7 +77,7 @@ class Manifest:
     min_area: int
     shards: tuple[Shard, ...]
     images: tuple[Entry, ...]
-    dropped: tuple[dict, ...]
+    small: tuple[dict, ...]
     class_names: tuple[str, ...] = ()
     notes: tuple[dict, ...] = ()
 
@@ -103,8 +103,8 @@ class Manifest:
         if unlabelled:
             counts["unlabelled images"] = unlabelled
         counts["objects"] = sum(image.objects or 0 for image in self.images)
-        if self.dropped:
-            counts[f"dropped objects under {self.min_area} pixels"] = len(self.dropped)
+        if self.small:
+            counts[f"small objects under {self.min_area} pixels"] = len(self.small)
         for note in self.notes:
             counts[note["what"]] = counts.get(note["what"], 0) + note["count"]
         return counts
@@ -199,10 +199,17 @@ class Manifest:
                 f"reads {FORMAT_VERSION}. Delete {directory} to have them converted "
                 "again, or choose another folder for the new ones."
             )
+        if version < 3 and values.get("dropped"):
+            raise DataError(
+                f"The records in {directory} lack {len(values['dropped'])} objects "
+                f"under {values.get('min_area')} pixels, which are scored today. "
+                f"Delete {directory} to have them converted again, or choose another "
+                "folder for the new ones."
+            )
         try:
             values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
             values["images"] = tuple(Entry(**image) for image in values["images"])
-            values["dropped"] = tuple(values["dropped"])
+            values["small"] = tuple(values.pop("dropped" if version < 3 else "small"))
             if version > 1:
                 values["class_names"] = tuple(values["class_names"])
                 values["notes"] = tuple(values["notes"])

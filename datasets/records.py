@@ -9,7 +9,7 @@ Keys are those of TensorFlow's object detection, plus two of our own:
 | `image/filename`, `image/source_id` | name in the data set |
 | `image/object/class/label` | class of each object, in the order of ids |
 | `image/labels` | one index PNG (8 or 16 bits), "" = unlabelled |
-| `image/object/count` | number of objects |
+| `image/object/count` | number of objects; ids above it are of small ones |
 
 Everything is lossless and at the original size; resizing is the pipeline's work. A
 record can be read by its place in the shard, so that any order costs the same.
@@ -52,7 +52,7 @@ class Encoded(NamedTuple):
         height, width: in pixels.
         image: PNG, RGB with 8 bits.
         labels: index PNG with 8 or 16 bits; b"" = unlabelled.
-        count: number of objects.
+        count: number of objects; ids above it are of small ones.
         classes: class of each object; () = one class only.
     """
 
@@ -136,14 +136,17 @@ def decode_example(serialized: bytes) -> Example:
         if len(features[key].bytes_list.value) != 1:
             raise DataError(f"the record lacks the key {key!r}.")
     name = features["image/source_id"].bytes_list.value[0].decode()
-    labels = features["image/labels"].bytes_list.value[0]
+    encoded = features["image/labels"].bytes_list.value[0]
+    labels = _decoded(encoded, name).astype(np.uint16) if encoded else None
+    (count,) = features["image/object/count"].int64_list.value
     return Example(
         name=name,
         image=np.ascontiguousarray(
             _decoded(features["image/encoded"].bytes_list.value[0], name)[..., ::-1]
         ),
-        labels=_decoded(labels, name).astype(np.uint16) if labels else None,
+        labels=labels,
         classes=tuple(features["image/object/class/label"].int64_list.value),
+        small=int(labels.max(initial=0)) - count if encoded else 0,
     )
 
 

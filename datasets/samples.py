@@ -197,7 +197,9 @@ def decode(
         lambda: tf.cast(tf.io.decode_png(encoded, 1), tf.int32),
         lambda: tf.cast(tf.io.decode_png(encoded, 1, tf.uint16), tf.int32),
     )
-    labels = resize_labels(labels[..., 0], size)
+    # Above are the small objects, which are there to be scored.
+    count = tf.cast(features["image/object/count"], tf.int32)
+    labels = resize_labels(tf.where(labels > count, 0, labels)[..., 0], size)
     areas = tf.math.bincount(
         labels, minlength=most_objects + 1, maxlength=most_objects + 1
     )[1:]

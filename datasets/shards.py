@@ -31,14 +31,14 @@ class Row:
         fingerprint: of the item that it was made from.
         began_ns: the time before its files were read.
         entry: the manifest's entry.
-        dropped: [id, area] of objects under the least area.
+        small: [id, area] of objects under the least area.
         notes: {what: how many} that was not taken over.
     """
 
     fingerprint: str
     began_ns: int
     entry: Entry
-    dropped: list
+    small: list
     notes: dict[str, int]
 
     @property
@@ -132,7 +132,7 @@ class ShardWriter:
                 converted.fingerprint,
                 converted.began_ns,
                 entry,
-                converted.dropped,
+                converted.small,
                 converted.notes,
             )
         )

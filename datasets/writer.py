@@ -42,7 +42,7 @@ def write_records(
     Args:
         source: the data set.
         directory: the folder to make; must not exist, or be empty.
-        min_area: objects with fewer pixels are dropped, and reported.
+        min_area: objects with fewer pixels do not train, and are reported.
         progress: show a progress bar.
         workers: processes that read and compress; None = one for each core.
 
@@ -188,10 +188,10 @@ def _manifest(source, folder, plan, min_area, rows, contents):
             for name, items in plan
         ),
         images=tuple(entries),
-        dropped=tuple(
+        small=tuple(
             {"source_id": row.entry.source_id, "id": i, "area": area}
             for row in rows
-            for i, area in row.dropped
+            for i, area in row.small
         ),
         class_names=tuple(source.class_names),
         notes=tuple(
@@ -222,15 +222,15 @@ def _report(manifest):
     if manifest.notes:
         file = Path(manifest.directory) / "manifest.json"
         _LOG.info('Image by image: "notes" in %s.', file)
-    if manifest.dropped:
+    if manifest.small:
         _LOG.warning(
-            "%d objects under %d pixels were dropped (%s); see %s.",
-            len(manifest.dropped),
+            "%d objects under %d pixels do not train, but are scored (%s); see %s.",
+            len(manifest.small),
             manifest.min_area,
             ", ".join(
                 f"{d['source_id']} id {d['id']}: {d['area']} px"
-                for d in manifest.dropped[:4]
+                for d in manifest.small[:4]
             )
-            + (", ..." if len(manifest.dropped) > 4 else ""),
+            + (", ..." if len(manifest.small) > 4 else ""),
             Path(manifest.directory) / "manifest.json",
         )

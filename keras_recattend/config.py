@@ -375,7 +375,7 @@ class Config:
         corner_matching: scheduled sampling takes the true object whose box overlaps
             the predicted one most by their corners (the authors' Cityscapes) instead
             of by their soft masks.
-        min_object_area: objects with fewer pixels are dropped when records are made.
+        min_object_area: objects with fewer pixels do not train.
     """
 
     name: str

@@ -37,8 +37,8 @@ def test_cvppp_to_records(plant_folder):
     assert manifest.source["location"] == str(plant_folder)
     assert len(manifest.source["files"]) == 6
     assert manifest.created_by == f"keras-recattend {__version__}"
-    # Areas are 16, 20 and 24 pixels: the usual least area of 25 drops them all.
-    assert len(manifest.dropped) == 9
+    # Areas are 16, 20 and 24 pixels: the usual least area of 25 makes them all small.
+    assert len(manifest.small) == 9
     assert manifest.max_objects == 0
 
 

@@ -110,7 +110,7 @@ def test_small_objects_go_with_their_class(streets, tmp_path):
     manifest = prepare("cityscapes", streets, tmp_path / "r", min_area=17)
     first = next(examples(manifest))
     assert first.classes == (3, 3, 8)
-    assert [d["area"] for d in manifest.dropped] == [16]
+    assert [d["area"] for d in manifest.small] == [16]
 
 
 def test_ids_by_hand():

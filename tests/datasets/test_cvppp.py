@@ -155,5 +155,5 @@ def test_real_leaves(tmp_path):
     assert all((i.height, i.width) == (530, 500) for i in manifest.images)
     # Specks of 1 to 20 pixels, known from looking at the files.
     specks = {("plant069", 2), ("plant110", 8), ("plant138", 7), ("plant159", 8)}
-    assert specks <= {(d["source_id"], d["id"]) for d in manifest.dropped}
-    assert max(d["area"] for d in manifest.dropped) <= 20
+    assert specks <= {(d["source_id"], d["id"]) for d in manifest.small}
+    assert max(d["area"] for d in manifest.small) <= 20

@@ -54,16 +54,26 @@ def test_checksum_is_sha256(tmp_path):
 def test_records_of_format_1_are_read(tiny_records, folder):
     """They have one class, and nothing was noted."""
     edit(folder, format_version=1, class_names=None, notes=None, summary=None)
+    edit(folder, small=None, dropped=[])
     manifest = Manifest.load(folder)
     assert manifest.images == tiny_records.images
     assert (manifest.class_names, manifest.notes) == ((), ())
 
 
-@pytest.mark.parametrize("version", [None, 0, 3])
+def test_records_without_the_small_objects_are_made_anew(folder):
+    """Format 2 dropped them, and benchmarks score them."""
+    edit(folder, format_version=2, small=None, dropped=[])
+    assert Manifest.load(folder).small == ()
+    edit(folder, dropped=[{"source_id": "a", "id": 9, "area": 2}])
+    with pytest.raises(DataError, match=r"lack 1 objects .* scored today. Delete .*"):
+        Manifest.load(folder)
+
+
+@pytest.mark.parametrize("version", [None, 0, 4])
 def test_other_format_versions_are_named(folder, version):
     edit(folder, format_version=version)
     with pytest.raises(
-        DataError, match=f"format {version or 0}, this code reads 2. Delete .*records"
+        DataError, match=f"format {version or 0}, this code reads 3. Delete .*records"
     ):
         Manifest.load(folder)
 

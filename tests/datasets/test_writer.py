@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_plants import blocks, picture, source_of
 
 from datasets import unfinished, workers, writer
@@ -17,6 +18,7 @@ from datasets.example import Example
 from datasets.leaves import rendered_leaves
 from datasets.manifest import Manifest
 from datasets.records import examples
+from datasets.samples import Samples
 from datasets.source import Item, Source
 from keras_recattend import file_lock
 
@@ -81,19 +83,34 @@ def test_at_most_so_many_shards(tmp_path, monkeypatch):
     assert [shard.records for shard in manifest.shards] == [3, 2]
 
 
-def test_small_objects_are_dropped_and_reported(tmp_path, caplog):
-    labels = blocks()
+def test_small_objects_come_last_and_are_reported(tmp_path, caplog):
+    labels = 10 * blocks()
     labels[15:17, 3] = 9
     with caplog.at_level(logging.WARNING):
         manifest = writer.write_records(source_of(plants(1, labels)), tmp_path / "r", 3)
-    assert manifest.dropped == ({"source_id": "plant0", "id": 9, "area": 2},)
+    assert manifest.small == ({"source_id": "plant0", "id": 9, "area": 2},)
     assert manifest.min_area == 3
     assert manifest.images[0].objects == 3
     assert "plant0 id 9: 2 px" in caplog.text
-    np.testing.assert_array_equal(next(examples(manifest)).labels, blocks())
+    example = next(examples(manifest))
+    expected = blocks()
+    expected[15:17, 3] = 4
+    np.testing.assert_array_equal(example.labels, expected)
+    assert (example.count, example.small) == (3, 1)
 
 
-def test_classes_follow_when_objects_are_dropped(tmp_path):
+def test_small_objects_do_not_train(tmp_path):
+    labels = blocks()
+    labels[15:17, 3] = 9
+    manifest = writer.write_records(source_of(plants(1, labels)), tmp_path / "r", 3)
+    (batch,) = Samples(manifest, ["plant0"], labels.shape).map(
+        tf.data.Dataset.from_tensors((np.int64(0), np.int64(0))), lambda _, s: s
+    )
+    np.testing.assert_array_equal(batch.labels, blocks())
+    np.testing.assert_array_equal(batch.areas, np.bincount(blocks().ravel())[1:])
+
+
+def test_small_objects_have_no_class(tmp_path):
     example = Example("a", picture(blocks()), blocks(), (3, 1, 2))
     # The first object has 16 pixels, the others more.
     manifest = writer.write_records(source_of([example]), tmp_path / "r", 17)
@@ -134,7 +151,7 @@ def test_what_was_not_taken_over_is_summed_up(tmp_path, caplog):
         "images": 3,
         "train images": 3,
         "objects": 6,
-        "dropped objects under 17 pixels": 3,
+        "small objects under 17 pixels": 3,
         "images in no list": 4,
         "crowds": 3,
     }
