@@ -109,7 +109,12 @@ def main():
         split=options.split,
         overlays=options.overlays,
         labels=not options.no_labels,
-        about={"inference": dataclasses.asdict(config.inference)},
+        about={
+            "dataset": manifest.dataset,
+            "dataset_options": manifest.source["options"],
+            "semantic_dir": options.semantic_dir,
+            "inference": dataclasses.asdict(config.inference),
+        },
         benchmark=benchmark,
         total=len(ids),
     )

@@ -188,12 +188,15 @@ class Coco(Benchmark):
         if self._annotations and self._agnostic:
             _LOG.info(
                 "%d categories, which the network does not tell apart: objects are "
-                "scored whatever their category (useCats=0)%s.",
+                "scored whatever their category (useCats=0).",
                 len(chosen),
-                f", and the submission calls all of them {chosen[0]}"
-                if submission
-                else "",
             )
+            if submission:
+                _LOG.warning(
+                    "The submission calls all objects %d, the first category: it is of "
+                    "no use to COCO's server, which scores by category.",
+                    chosen[0],
+                )
 
     def add(self, example, found):
         if not self._annotations:
@@ -219,7 +222,20 @@ class Coco(Benchmark):
             self._categories,
             by_category=not self._agnostic,
         )
-        return {**values, "ap_class_agnostic": self._agnostic}
+        everywhere = len(scored) == len(self._annotations["images"])
+        if not everywhere:
+            _LOG.warning(
+                "The average precision is that of %d of the %d images of the "
+                "annotations: what would be found on the others costs nothing. The "
+                "benchmark's own needs --all-images.",
+                len(scored),
+                len(self._annotations["images"]),
+            )
+        return {
+            **values,
+            "ap_class_agnostic": self._agnostic,
+            "ap_all_images": everywhere,
+        }
 
 
 class Cityscapes(Benchmark):

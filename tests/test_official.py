@@ -141,13 +141,32 @@ def coco(folder, predictions, **options):
 
 def test_coco_of_one_category(coco_dir):
     values = coco(coco_dir, {5: found(ONE), 7: found(ONE)}, class_names=["zebra"])
-    expected = {"ap": 100, "ap50": 100, "ap75": 100, "ap_class_agnostic": False}
-    assert values == expected
+    assert values == {
+        "ap": 100,
+        "ap50": 100,
+        "ap75": 100,
+        "ap_class_agnostic": False,
+        "ap_all_images": False,
+    }
     # The dog is no zebra: surer than the zebras, it costs a third of the precision.
     values = coco(
         coco_dir, {5: found(TWO, 0.5, 0.9), 7: found(ONE, 0.5)}, class_names=["zebra"]
     )
     assert values["ap"] == pytest.approx(100 * 2 / 3)
+
+
+def test_that_not_all_images_were_scored_is_told(coco_dir, caplog):
+    """What is found on the others is wrong by the benchmark's rules."""
+    some = {5: found(ONE), 7: found(ONE)}
+    coco(coco_dir, some, class_names=["zebra"])
+    assert "that of 2 of the 4 images" in caplog.text
+    assert "--all-images" in caplog.text
+    caplog.clear()
+    rest = {6: found(ONE), 8: found(NONE)}
+    values = coco(coco_dir, some | rest, class_names=["zebra"])
+    assert values["ap_all_images"] is True
+    assert values["ap"] < 100
+    assert not caplog.records
 
 
 def test_coco_of_several_categories(coco_dir, caplog):

@@ -6,6 +6,7 @@ whose truth is a label map (`average_precision`).
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -25,8 +26,8 @@ __all__ = [
 
 # Ids up to which a list of all of them is no waste.
 MOST_PLACES = 65_535
-# Their places in COCOeval.stats.
-STATISTICS = {"ap": 0, "ap50": 1, "ap75": 2}
+# Predictions of an image that count, by the benchmark's rules.
+MOST_PREDICTIONS = 100
 
 
 def encoded(mask: np.ndarray) -> dict:
@@ -108,6 +109,7 @@ def evaluate(
     image_ids: Iterable[int] | None = None,
     category_ids: Iterable[int] | None = None,
     by_category: bool = True,
+    most: int = MOST_PREDICTIONS,
 ) -> dict[str, float | None]:
     """Score masks as the benchmark does.
 
@@ -121,6 +123,7 @@ def evaluate(
         category_ids: the categories to score; None = all.
         by_category: False counts an object as found whatever its category
             (COCO's `useCats=0`), for networks that do not tell categories apart.
+        most: predictions of an image that count, those of the greatest scores.
 
     Returns:
         "ap" (mean over IoU 0.50 to 0.95), "ap50" and "ap75", in percent; None where
@@ -142,12 +145,25 @@ def evaluate(
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_indexed(truth), _predictions(truth, results), "segm")
         evaluation.params.useCats = int(by_category)
+        evaluation.params.maxDets = [1, 10, most]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    values = {name: float(evaluation.stats[i]) for name, i in STATISTICS.items()}
-    # COCO's sign for "no object to find".
-    return {k: None if v < 0 else 100.0 * v for k, v in values.items()}
+    return _means(evaluation)
+
+
+def _means(evaluation):
+    """What `COCOeval.summarize` says of objects of all sizes, for any `maxDets`."""
+    thresholds = np.asarray(evaluation.params.iouThrs)
+    # [IoU threshold, recall, category] of all sizes and the most predictions.
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    chosen = {
+        "ap": precision,
+        "ap50": precision[np.isclose(thresholds, 0.5)],
+        "ap75": precision[np.isclose(thresholds, 0.75)],
+    }
+    # -1 is COCO's sign for "no object to find".
+    known = {name: values[values > -1] for name, values in chosen.items()}
+    return {k: 100.0 * float(v.mean()) if v.size else None for k, v in known.items()}
 
 
 def average_precision(
@@ -156,6 +172,8 @@ def average_precision(
     scores: Iterable[Sequence[float]],
 ) -> dict[str, float | None]:
     """COCO's average precision of label maps, of any data set and one class.
+
+    All predictions count: the benchmark's bound of 100 an image is for its own images.
 
     Args:
         truths: `[H, W]` label maps, 0 = background; ids may have gaps.
@@ -211,7 +229,9 @@ class LabelMapPrecision:
             "annotations": self._truth,
             "categories": [{"id": 1, "name": "object"}],
         }
-        return evaluate(truth, self._results)
+        numbers = Counter(result["image_id"] for result in self._results)
+        most = max([MOST_PREDICTIONS, *numbers.values()])
+        return evaluate(truth, self._results, most=most)
 
 
 def _subset(annotations, image_ids, category_ids):

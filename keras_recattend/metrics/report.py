@@ -41,6 +41,8 @@ METRICS = (
 )
 # Means over true objects: an image without any has no value.
 NEED_OBJECTS = ("mucov", "mwcov")
+# Where many images have no object, their 100 and 0 say little of the others.
+ALSO_WITH_OBJECTS = ("sbd", "fbd", "abs_dic")
 
 
 def score_image(truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
@@ -97,6 +99,8 @@ def summarise(rows: Iterable[Mapping]) -> dict:
         ..}` with one entry for each key of `score_image`, always all of them and in
         that order. The standard deviation is the population's (ddof = 0). `mucov` and
         `mwcov` average over the images with objects only, and are 0 if there is none.
+        Where some images have none, "with_objects" has sbd, fbd and abs_dic of the
+        others.
 
     Raises:
         ValueError: if there are no rows, or a row lacks a metric or has one that is not
@@ -121,10 +125,17 @@ def summarise(rows: Iterable[Mapping]) -> dict:
     with_objects = [row for row in rows if row["true_count"] > 0]
     summary = {"n_images": len(rows), "n_images_with_objects": len(with_objects)}
     for key in METRICS:
-        used = with_objects if key in NEED_OBJECTS else rows
-        values = np.array([row[key] for row in used] or [0.0], np.float64)
-        summary[key] = {"mean": float(values.mean()), "std": float(values.std())}
+        summary[key] = _mean(with_objects if key in NEED_OBJECTS else rows, key)
+    if len(with_objects) < len(rows):
+        summary["with_objects"] = {
+            key: _mean(with_objects, key) for key in ALSO_WITH_OBJECTS
+        }
     return summary
+
+
+def _mean(rows, key):
+    values = np.array([row[key] for row in rows] or [0.0], np.float64)
+    return {"mean": float(values.mean()), "std": float(values.std())}
 
 
 def format_summary(summary: Mapping) -> str:
@@ -136,11 +147,12 @@ def format_summary(summary: Mapping) -> str:
     Returns:
         For example `SBD 84.7 (4.1)  |DiC| 1.43 (1.20)  DiC -0.52 (1.80)
         FBD 96.1 (1.3)  MUCov 74.0 (5.2)  MWCov 80.1 (4.4)  FP 0.30  FN 0.87
-        23 images`, without the line breaks.
+        23 images`, without the line breaks; where some have no object, also the scores
+        of those that have.
     """
 
-    def entry(title, key, digits, sign=""):
-        mean, std = summary[key]["mean"], summary[key]["std"]
+    def entry(title, key, digits, sign="", values=summary):
+        mean, std = values[key]["mean"], values[key]["std"]
         mean = round(mean, digits) + 0.0  # no "-0.00"
         return f"{title} {mean:{sign}.{digits}f} ({std:.{digits}f})"
 
@@ -156,6 +168,14 @@ def format_summary(summary: Mapping) -> str:
         f"FN {summary['false_negatives']['mean']:.2f}",
         f"{images} image{'' if images == 1 else 's'}",
     ]
+    others = summary.get("with_objects")
+    if others:
+        parts += [
+            f"of {summary['n_images_with_objects']} with objects:",
+            entry("SBD", "sbd", 1, values=others),
+            entry("|DiC|", "abs_dic", 2, values=others),
+            entry("FBD", "fbd", 1, values=others),
+        ]
     return "  ".join(parts)
 
 

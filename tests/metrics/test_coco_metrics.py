@@ -49,6 +49,15 @@ def test_nothing_to_find():
     assert ap(NOTHING, NOTHING, []) == none
 
 
+def test_more_than_a_hundred_objects():
+    """The benchmark's bound is for its images; dense label maps count as a whole."""
+    dense = np.zeros((40, 60), np.uint16)
+    dense[::4, ::4] = np.arange(1, 151).reshape(10, 15)
+    scores = np.linspace(0.9, 0.1, 150)
+    assert ap(dense, dense, scores) == {"ap": 100, "ap50": 100, "ap75": 100}
+    assert ap(dense, np.where(dense > 75, 0, dense), scores[:75])["ap"] < 51
+
+
 def test_an_empty_image_beside_another():
     """A surplus object in the empty image comes first: half of all that is found."""
     found = boxes((0, 0, 10, 10), (20, 20, 30, 40))

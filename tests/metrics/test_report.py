@@ -66,7 +66,8 @@ def test_legacy_sbd_takes_objects_in_the_order_of_ids():
 
 def test_summarise():
     summary = summarise(named_rows())
-    assert list(summary) == ["n_images", "n_images_with_objects", *METRICS]
+    counts = ["n_images", "n_images_with_objects"]
+    assert list(summary) == [*counts, *METRICS, "with_objects"]
     assert summary["n_images"] == 4
     assert summary["n_images_with_objects"] == 3
     # Scores 100, 50, 0, 0; differences 0, 2, -2, 4.
@@ -80,6 +81,21 @@ def test_summarise():
     assert summary["mucov"]["mean"] == pytest.approx(200 / 3)
     assert summary["mwcov"]["std"] == pytest.approx(np.std([100, 100, 0]))
     assert summary["false_positives"]["mean"] == pytest.approx(6 / 4)
+
+
+def test_images_without_objects_do_not_hide_the_others():
+    """Most of COCO's have none of a category: 100 each where nothing is found."""
+    half = score_image(TRUTH, np.where(TRUTH.max() == TRUTH, 0, TRUTH))
+    empty = score_image(EMPTY, EMPTY)
+    summary = summarise([half, *[empty] * 9])
+    assert summary["sbd"]["mean"] == pytest.approx((half["sbd"] + 900) / 10)
+    assert summary["with_objects"] == {
+        key: {"mean": half[key], "std": 0.0} for key in ("sbd", "fbd", "abs_dic")
+    }
+    line = f"of 1 with objects:  SBD {half['sbd']:.1f} (0.0)"
+    assert line in format_summary(summary)
+    assert "with_objects" not in summarise([half])
+    assert "with objects" not in format_summary(summarise([half]))
 
 
 def test_summarise_one_image_has_no_deviation():
@@ -111,7 +127,8 @@ def test_format_summary():
     line = format_summary(summarise(named_rows()))
     assert line == (
         "SBD 37.5 (41.5)  |DiC| 2.00 (1.41)  DiC +1.00 (2.24)  FBD 46.4 (46.7)  "
-        "MUCov 66.7 (47.1)  MWCov 66.7 (47.1)  FP 1.50  FN 0.50  4 images"
+        "MUCov 66.7 (47.1)  MWCov 66.7 (47.1)  FP 1.50  FN 0.50  4 images  "
+        "of 3 with objects:  SBD 50.0 (40.8)  |DiC| 1.33 (0.94)  FBD 61.9 (44.2)"
     )
     one = format_summary(summarise([score_image(TRUTH, TRUTH)]))
     assert one.endswith("1 image")

@@ -16,7 +16,9 @@ LABELS = np.array([[0, 1, 1], [2, 2, 3]], np.uint16)
 def write(path):
     """One object of three has no class; the other image has no object."""
     submission = CityscapesSubmission(path)
-    submission.add(NAME, LABELS, np.array([26, 0, 24]), np.array([0.9, 0.8, 1 / 3]))
+    submission.add(
+        NAME, LABELS, np.array([26, 0, 24]), np.array([0.9, 0.8, 1 / 3], np.float32)
+    )
     submission.add("bochum_000000_000001", 0 * LABELS, np.array([], int), np.array([]))
     submission.finish()
     return submission
@@ -31,14 +33,23 @@ def check(folder):
         "bochum_000000_000001_pred.txt",
     }
     assert (folder / f"{NAME}_pred.txt").read_text().splitlines() == [
-        f"masks/{NAME}_1.png 26 0.900000",
-        f"masks/{NAME}_3.png 24 0.333333",
+        f"masks/{NAME}_1.png 26 0.899999976",
+        f"masks/{NAME}_3.png 24 0.333333343",
     ]
     assert (folder / "bochum_000000_000001_pred.txt").read_text() == ""
     for i in (1, 3):
         with Image.open(folder / "masks" / f"{NAME}_{i}.png") as mask:
             assert mask.mode == "L"
             np.testing.assert_array_equal(np.array(mask) != 0, i == LABELS)
+
+
+def test_scores_that_differ_are_written_so(tmp_path):
+    """The evaluator ranks by them; the surest ones lie close to 1."""
+    scores = np.float32(1) - np.arange(3, dtype=np.float32) * np.float32(2**-24)
+    submission = CityscapesSubmission(tmp_path / "results")
+    submission.add(NAME, LABELS, np.array([26, 26, 26]), scores)
+    lines = submission.text_file(NAME).read_text().splitlines()
+    np.testing.assert_array_equal(np.float32([x.split()[2] for x in lines]), scores)
 
 
 def test_folder(tmp_path):
