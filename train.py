@@ -63,6 +63,12 @@ def command_line():
     )
     data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
     data.add_argument(
+        "--group",
+        metavar="REGEX",
+        help="images whose names have the same first group stay on one side of the "
+        "split, as '(.+)_day' keeps a plant's days together",
+    )
+    data.add_argument(
         "--val-images",
         type=int,
         default=200,
@@ -142,6 +148,7 @@ def command_line():
 
 
 def parse(arguments=None):
+    from datasets import splits
     from keras_recattend.cluster import check_strategy
     from keras_recattend.config import near_names
 
@@ -167,6 +174,8 @@ def parse(arguments=None):
             raise UserError(f"--{name} must be 0 or more, got {value}.")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
+    if options.group is not None:
+        splits.group_pattern(options.group)
     check_strategy(options.strategy)
     if options.precision not in PRECISIONS:
         raise UserError(
@@ -299,7 +308,8 @@ def _begin(folder, config, about, split, options, held):
     else:
         folder.create(config, **about)
         held.enter_context(folder.locked())
-    splits.save_split(split, folder.split_file, seed=options.seed, fold=options.fold)
+    made_with = {name: getattr(options, name) for name in ("seed", "fold", "group")}
+    splits.save_split(split, folder.split_file, **made_with)
 
 
 def _train(options, names, model, folder, feed, workers, resume):

@@ -47,7 +47,7 @@ def find_training_data(options, config, folder, workers, fresh) -> TrainingData:
     )
     if fresh:
         split = splits.make_split(
-            manifest, options.val_fraction, options.seed, options.fold
+            manifest, options.val_fraction, options.seed, options.fold, options.group
         )
         if options.init:
             check_start(options.init, manifest, split, options.fold)

@@ -25,7 +25,7 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 # Options of `add_options` that every run takes over as they are.
 COMMON = ("dataset", "data_dir", "records_dir", "category", "subset", "annotations")
 COMMON += ("images", "skip_unlabelled", "preset", "max_instances", "min_area")
-COMMON += ("batch_size", "minutes", "max_steps", "seed", "precision")
+COMMON += ("group", "batch_size", "minutes", "max_steps", "seed", "precision")
 
 
 def add_options(parser, each, dataset=None):
@@ -46,6 +46,7 @@ def add_options(parser, each, dataset=None):
     add("--images", metavar="DIR", help="coco: where its pictures are")
     # None and not False: runs of before the option was there had it unset.
     add("--skip-unlabelled", action="store_true", default=None, help="as in train.py")
+    add("--group", metavar="REGEX", help="as in train.py: images that stay together")
     add("--preset", help="default: the data set's own")
     add("--max-instances", type=int, metavar="N", help="default: the preset's")
     add("--min-area", type=int, metavar="N", help="default: the preset's")

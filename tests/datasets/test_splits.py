@@ -90,6 +90,51 @@ def test_a_fold_validates_whatever_the_fraction():
     assert len(make_split(PLAIN, 0, fold="2/5")["val"]) == 5
 
 
+DAYS = [f"plant{p}_day{d}" for p in range(1, 8) for d in range(1, p + 1)]
+
+
+def series():
+    """Plants 1 to 7, of as many days each."""
+    images = tuple(
+        Entry(name, "", 4, 4, 2, "s", 0, 1, 0) for name in sorted(DAYS, reverse=True)
+    )
+    return Manifest("records/x", "x", "test", {}, 0, (), images, ())
+
+
+def plants(names):
+    return {name.split("_")[0] for name in names}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("group", ["(.+)_day", "plant[0-9]+"])
+def test_what_belongs_together_stays_on_one_side(seed, group):
+    split = make_split(series(), 0.25, seed=seed, group=group)
+    assert sorted(split["train"] + split["val"]) == sorted(DAYS)
+    assert not plants(split["train"]) & plants(split["val"])
+    # A quarter of 28 images, and at most the rest of the plant that reaches it.
+    assert 7 <= len(split["val"]) <= 13
+
+
+def test_folds_of_groups():
+    folds = [make_split(series(), fold=f"{k}/3", group="(.+)_")["val"] for k in "123"]
+    assert sorted(name for fold in folds for name in fold) == sorted(DAYS)
+    assert sorted(len(plants(fold)) for fold in folds) == [2, 2, 3]
+    assert sum(len(plants(fold)) for fold in folds) == 7
+
+
+def test_bad_groups():
+    with pytest.raises(DataError, match=r"--group \( is no regular expression"):
+        make_split(series(), group="(")
+    with pytest.raises(DataError, match="not found in the name 'plant1_day1'"):
+        make_split(series(), group="(.+)_week")
+    with pytest.raises(DataError, match=r"28 labelled images .* in 1 groups"):
+        make_split(series(), group="plant")
+    with pytest.raises(DataError, match=r"groups of them. cannot make 8 folds"):
+        make_split(series(), fold="1/8", group="(.+)_")
+    with pytest.raises(DataError, match=r"Leave out --group \(.+\)_"):
+        make_split(manifest_of(["train", "val"]), group="(.+)_")
+
+
 def test_native_splits_are_kept():
     manifest = manifest_of(["train", "train", "val", "test", "test"], unlabelled=[4])
     split = make_split(manifest)
