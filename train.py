@@ -83,7 +83,13 @@ def command_line():
         "--max-instances",
         type=int,
         metavar="N",
-        help="most objects that it can find in an image; default: the preset's",
+        help="most objects that it can find in an image; default: the preset's, or as "
+        "many as the fullest image of own data has",
+    )
+    model.add_argument(
+        "--image-size",
+        metavar="N|HxW",
+        help="pixels of the network's input; default: the preset's",
     )
     model.add_argument(
         "--min-area",
@@ -245,14 +251,17 @@ def _run(options, held):
         config = asked_config(options, dataset)
         about = {"options": kept(options), "versions": versions()}
         _check_places(options, folder, is_chief)
+    machines = len(cluster.workers) if cluster else 1
     names = None if options.stage == "all" else [options.stage]
-    names = stage_names(config, names, len(cluster.workers) if cluster else 1)
+    names = stage_names(config, names, machines)
     workers = Workers.of(options.strategy)
     workers.check_batches(config, names)
     warn_if_slow(options.precision)
     fresh = not options.resume or folder.is_unbegun()
     data = find_training_data(options, config, folder, workers, fresh)
-    split = data.split
+    config, split = data.config, data.split
+    # Once more: with more objects it takes more memory.
+    stage_names(config, names, machines)
 
     seed_everything(options.seed)
     if options.deterministic:

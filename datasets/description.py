@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from datasets import catalog
 from datasets.manifest import Manifest
 
-__all__ = ["advice", "describe", "histogram", "tell"]
+__all__ = ["advice", "describe", "histogram", "room_for", "tell"]
 
 _LOG = logging.getLogger(__name__)
 
+# Objects an image that own data may ask for by itself: each takes a step.
+MOST_INSTANCES = 100
 # Most lines and widest bar of a histogram.
 LINES, WIDTH = 20, 40
 
@@ -73,20 +76,35 @@ def histogram(counts: Sequence[int]) -> list[str]:
     return lines
 
 
+def room_for(dataset: str, most: int, outputs: int) -> int:
+    """Return how many objects of an image a training has outputs for, if not told.
+
+    Own data may ask for more than the preset has; a benchmark's preset has what its
+    data wants.
+
+    Args:
+        dataset: name in the catalog.
+        most: objects of the fullest image.
+        outputs: the preset's `max_instances`.
+    """
+    own = catalog.DATASETS[dataset].own
+    return max(outputs, min(most, MOST_INSTANCES)) if own else outputs
+
+
 def advice(crowded: int, total: int, most: int, preset: str, outputs: int) -> str:
-    """Return what a preset keeps of images with many objects, and what to do.
+    """Return what a training keeps of images with many objects, and what to do.
 
     Args:
         crowded: images with more than `outputs` objects.
         total: all images.
         most: objects of the fullest image.
         preset: its name.
-        outputs: its `max_instances`.
+        outputs: what `room_for` says.
     """
     if not crowded:
-        return f"The preset {preset} finds up to {outputs} objects: enough for all."
+        return f"With the preset {preset} up to {outputs} objects: enough for all."
     return (
-        f"The preset {preset} finds up to {outputs} objects; {crowded} of {total} "
+        f"With the preset {preset} up to {outputs} objects; {crowded} of {total} "
         f"images have more, of which training keeps the largest {outputs}. "
         f"train.py --max-instances {most} takes all."
     )

@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_recattend import ablation, presets
+from keras_recattend.errors import ConfigError
 from keras_recattend.stage_shares import divided
 
 __all__ = ["asked_config"]
@@ -26,6 +27,8 @@ def asked_config(options, dataset):
 def _changes(options, config):
     """What the options change, for `Config.replace`."""
     changes, stages = {}, config.stages
+    if options.image_size is not None:
+        changes["image_size"] = _size(options.image_size)
     if options.max_instances is not None:
         changes["max_instances"] = options.max_instances
     if options.min_area is not None:
@@ -46,3 +49,11 @@ def _changes(options, config):
             for name, stage in stages.items()
         }
     return changes
+
+
+def _size(text):
+    """(height, width) of "448" or "300x400"; ConfigError for anything else."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise ConfigError(f"--image-size is a number, or HEIGHTxWIDTH; got {text!r}.")
+    return int(sides[0]), int(sides[-1])

@@ -25,7 +25,15 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 # Options of `add_options` that every run takes over as they are.
 COMMON = ("dataset", "data_dir", "records_dir", "category", "subset", "annotations")
 COMMON += ("images", "skip_unlabelled", "preset", "max_instances", "min_area")
-COMMON += ("group", "batch_size", "minutes", "max_steps", "seed", "precision")
+COMMON += (
+    "group",
+    "image_size",
+    "batch_size",
+    "minutes",
+    "max_steps",
+    "seed",
+    "precision",
+)
 
 
 def add_options(parser, each, dataset=None):
@@ -49,6 +57,7 @@ def add_options(parser, each, dataset=None):
     add("--group", metavar="REGEX", help="as in train.py: images that stay together")
     add("--preset", help="default: the data set's own")
     add("--max-instances", type=int, metavar="N", help="default: the preset's")
+    add("--image-size", metavar="N|HxW", help="as in train.py")
     add("--min-area", type=int, metavar="N", help="default: the preset's")
     add("--batch-size", type=int, metavar="N", help="default: the preset's")
     add("--precision", help="default: train.py's, float32")

@@ -171,6 +171,11 @@ def test_more_outputs_than_the_preset_has(coco, tmp_path, caplog):
     assert config.max_instances == 4
     assert train("--run-dir", "run", "--resume", "--max-instances", 9) == 0
     assert "--max-instances 9 is not used: the run goes on with 4" in caplog.text
+    with caplog.at_level(logging.INFO):
+        assert train(*options, "--run-dir", "other", *run[2:]) == 0
+    assert "max_instances is 4, not the preset's 3" in caplog.text
+    config, _ = RunFolder(tmp_path / "other").read()
+    assert config.max_instances == 4
 
 
 @pytest.mark.parametrize(
@@ -181,6 +186,8 @@ def test_more_outputs_than_the_preset_has(coco, tmp_path, caplog):
         (["--dataset", "coco", "--category", "zebar"], ["'zebar'", "'zebra'"]),
         (["--dataset", "coco", "--subset", "A1"], ["coco", "'subset'"]),
         (["--max-instances", "0"], ["max_instances", "0"]),
+        (["--image-size", "big"], ["--image-size", "HEIGHTxWIDTH", "'big'"]),
+        (["--image-size", "64x65"], ["image_size", "(64, 65)", "multiple of"]),
         (["--min-area", "-1"], ["-1"]),
         (["--dataset", "folder"], ["--data-dir", "labels"]),
     ],

@@ -149,8 +149,24 @@ def test_more_objects_than_the_preset_finds(tmp_path, call):
     status, text = call(folder)
     assert status == 0
     assert "40 x 32 to 40 x 40" in text
-    assert "1 of 4 images have more" in text
-    assert "--max-instances 25" in text
+    # train.py makes room for own data's.
+    assert "up to 25 objects: enough for all" in text
+
+
+def test_how_large_the_network_sees_the_objects(tmp_path, call):
+    """`leaves` sees 224 x 224: of 40 x 32 pixels each is 39.2 there."""
+    _, text = call(own(tmp_path / "own"))
+    # Each image's smallest object has 64 pixels.
+    assert "an image's smallest object has 2509 pixels or more" in text
+    assert "most are missed" not in text
+    labels = np.zeros((900, 900), np.uint8)
+    labels[:10, :10] = 1
+    for i in range(5):
+        image = Image.new("RGB", (900, 900), (i, 0, 0))
+        add(tmp_path / "wide", f"{i}.png", labels=labels, image=image)
+    _, text = call(tmp_path / "wide")
+    assert "has 6 pixels or more, in half of the images 6 or more" in text
+    assert "a larger --image-size" in text
 
 
 def test_coco_and_labelme(tmp_path, call):
