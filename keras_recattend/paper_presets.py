@@ -56,6 +56,8 @@ _JOINT = dataclasses.replace(
     sampling_period=700,
 )
 
+# What a crop leaves of an object stays an object, however little.
+_CROP = Augmentation(pad_crop=16, min_visible=0.0)
 # The authors' scorer: every step, weighed by its score, on smoothed masks; what is
 # left of an object counts, however little.
 _SCORER = Inference(mask_threshold=0.3, stop=False, bilateral=True, least_kept=0.0)
@@ -108,8 +110,8 @@ def cvppp_paper():
         image_size=(224, 224),
         max_instances=20,
         inference=_SCORER,
-        augmentation=Augmentation(
-            pad_crop=16, flip_vertical=True, flip_horizontal=True, transpose=True
+        augmentation=dataclasses.replace(
+            _CROP, flip_vertical=True, flip_horizontal=True, transpose=True
         ),
         # Its few images, every 250 steps, which is how the score above was chosen.
         stages={
@@ -143,7 +145,7 @@ def kitti_paper():
         inference=dataclasses.replace(
             _SCORER, foreground_threshold=0.3, foreground_dilation=5
         ),
-        augmentation=Augmentation(pad_crop=16),
+        augmentation=_CROP,
         stages={
             "preprocess": _PREPROCESS,
             "box": _BOX,
@@ -180,7 +182,7 @@ def cityscapes_paper():
         ),
         segmentation=_STREET_SEGMENTATION,
         inference=dataclasses.replace(_SCORER, mask_threshold=0.6, min_area=1200),
-        augmentation=Augmentation(pad_crop=16),
+        augmentation=_CROP,
         stages={
             "preprocess": _PREPROCESS,
             "box": dataclasses.replace(_BOX, batch_size=4, decay=0.85),
@@ -210,7 +212,7 @@ def coco_paper():
         max_instances=14,
         preprocessor=_SMALL_FCN,
         inference=_SCORER,
-        augmentation=Augmentation(pad_crop=16),
+        augmentation=_CROP,
         stages={"preprocess": _PREPROCESS, "box": _BOX, "joint": _JOINT},
     )
 

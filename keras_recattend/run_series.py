@@ -23,16 +23,10 @@ _LOG = logging.getLogger(__name__)
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 # Options of `add_options` that every run takes over as they are.
-COMMON = ("dataset", "data_dir", "records_dir", "category", "subset", "annotations")
-COMMON += ("images", "skip_unlabelled", "preset", "max_instances", "min_area")
-COMMON += (
-    "group",
-    "image_size",
-    "batch_size",
-    "minutes",
-    "max_steps",
-    "seed",
-    "precision",
+COMMON = (
+    *("dataset", "data_dir", "records_dir", "category", "subset", "annotations"),
+    *("images", "skip_unlabelled", "group", "preset", "max_instances", "min_area"),
+    *("image_size", "batch_size", "minutes", "max_steps", "seed", "precision"),
 )
 
 
