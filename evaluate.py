@@ -22,6 +22,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import (
     Parser,
     UserError,
@@ -59,24 +60,7 @@ def parse(arguments=None):
         metavar="NAME=VALUE",
         help="as mask_threshold=0.3, several times if need be; default: as in training",
     )
-    parser.add_argument(
-        "--category", help="coco, labelme; default: the run's own, or all"
-    )
-    parser.add_argument(
-        "--all-images",
-        action="store_true",
-        default=None,
-        help="coco: also images without an object of the categories, and test images",
-    )
-    parser.add_argument("--subset", help="cvppp; default: the run's own, or A1")
-    parser.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
-    parser.add_argument("--images", metavar="DIR", help="coco: where its pictures are")
-    parser.add_argument(
-        "--skip-unlabelled",
-        action="store_true",
-        default=None,
-        help="folder, labelme: leave images without labels out",
-    )
+    add_data_options(parser, default="the run's own", all_images=True)
     return parser.parse_args(arguments)
 
 

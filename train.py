@@ -23,188 +23,32 @@ from pathlib import Path
 
 from keras_recattend.errors import (
     Parser,
-    UserError,
     quiet_tensorflow,
     run_command,
 )
 
 _LOG = logging.getLogger("train")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def command_line():
     """Return the parser of all options."""
     from datasets.catalog import DATASETS
-    from keras_recattend import ablation
-    from keras_recattend.config import STAGES
+    from keras_recattend.training_options import add_training_options
 
     parser = Parser(__doc__)
-    data = parser.add_argument_group("data")
-    data.add_argument("--dataset", default="leaves", help=", ".join(DATASETS))
-    data.add_argument("--data-dir", help="the raw benchmark's folder")
-    data.add_argument("--records-dir", help="TFRecords; default records/DATASET-...")
-    data.add_argument(
-        "--category", help="coco, labelme: a name, several with commas, or all"
-    )
-    data.add_argument("--subset", help="cvppp: A1 (default), A2, A3 or A4")
-    data.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
-    data.add_argument("--images", metavar="DIR", help="coco: where its pictures are")
-    data.add_argument(
-        "--skip-unlabelled",
-        action="store_true",
-        default=None,
-        help="folder, labelme: leave images without labels out",
-    )
-    data.add_argument(
-        "--val-fraction",
-        type=float,
-        default=0.2,
-        help="share of the labelled images that validates; default 0.2, 0 = all train",
-    )
-    data.add_argument("--fold", metavar="k/n", help="k-th of n folds validates")
-    data.add_argument(
-        "--group",
-        metavar="REGEX",
-        help="images whose names have the same first group stay on one side of the "
-        "split, as '(.+)_day' keeps a plant's days together",
-    )
-    data.add_argument(
-        "--val-images",
-        type=int,
-        default=200,
-        metavar="N",
-        help="validation images, evenly chosen, that are scored while it trains; "
-        "default 200, 0 = all. In the end all are scored",
-    )
-    model = parser.add_argument_group("model and training")
-    model.add_argument("--preset", help="default: the data set's own")
-    model.add_argument("--ablation", help=", ".join(ablation.NAMES))
-    model.add_argument(
-        "--max-instances",
-        type=int,
-        metavar="N",
-        help="most objects that it can find in an image; default: the preset's, or as "
-        "many as the fullest image of own data has",
-    )
-    model.add_argument(
-        "--image-size",
-        metavar="N|HxW",
-        help="pixels of the network's input; default: the preset's",
-    )
-    model.add_argument(
-        "--min-area",
-        type=int,
-        metavar="N",
-        help="objects with fewer pixels do not train and are not found; default: the "
-        "preset's",
-    )
-    model.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="images of a batch in every stage, for GPUs; default: the preset's",
-    )
-    model.add_argument(
-        "--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run"
-    )
-    model.add_argument("--stage", choices=[*STAGES, "all"], default="all")
-    model.add_argument("--seed", type=int, default=0, help="split, order, weights")
-    model.add_argument("--minutes", type=float, help="budget over the stages")
-    model.add_argument(
-        "--shares",
-        metavar="STAGE=N,...",
-        help="stages to train, and how they share the minutes; default: the preset's",
-    )
-    model.add_argument("--max-steps", type=int, help="end every stage after so many")
-    model.add_argument(
-        "--learning-rate-factor",
-        type=float,
-        default=1.0,
-        metavar="F",
-        help="times every stage's learning rate; below 1 with --init, to go on gently",
-    )
-    speed = parser.add_argument_group("devices and numbers")
-    speed.add_argument(
-        "--precision",
-        default="float32",
-        help="float32 (default), mixed_bfloat16 or mixed_float16",
-    )
-    speed.add_argument(
-        "--strategy",
-        help="mirrored: all GPUs of this machine; multiworker: the machines of "
-        "TF_CONFIG",
-    )
-    speed.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="the same weights, bit for bit, in every run; slower",
-    )
-    run = parser.add_argument_group("run")
-    run.add_argument("--run-dir", help="default: a fresh runs/DATASET-DATE")
-    run.add_argument("--resume", action="store_true", help="go on in --run-dir")
-    run.add_argument(
-        "--panels",
-        type=int,
-        default=2,
-        metavar="N",
-        help="validation images that TensorBoard shows; default 2, 0 = none",
-    )
-    run.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_training_options(parser, DATASETS)
     return parser
 
 
 def parse(arguments=None):
     from datasets import splits
-    from keras_recattend.cluster import check_strategy
-    from keras_recattend.config import near_names
+    from keras_recattend.training_options import check_training_options
 
     options = command_line().parse_args(arguments)
-    if options.resume and not options.run_dir:
-        raise UserError("--resume needs --run-dir: the run to go on with.")
-    for name, value in (("minutes", options.minutes), ("max-steps", options.max_steps)):
-        if value is not None and value <= 0:
-            raise UserError(f"--{name} must be above 0, got {value}.")
-    _check_shares(options)
-    if options.fold and options.val_fraction == 0:
-        raise UserError(
-            f"--fold {options.fold} and --val-fraction 0 contradict one another: in a "
-            "fold some images validate. Leave one of them out."
-        )
-    if not 0 < options.learning_rate_factor < float("inf"):
-        raise UserError(
-            "--learning-rate-factor must be a number above 0, got "
-            f"{options.learning_rate_factor}."
-        )
-    for name, value in (("panels", options.panels), ("val-images", options.val_images)):
-        if value < 0:
-            raise UserError(f"--{name} must be 0 or more, got {value}.")
-    if not 0 <= options.seed < 2**32:
-        raise UserError(f"--seed must be from 0 to 2^32 - 1, got {options.seed}.")
+    check_training_options(options)
     if options.group is not None:
         splits.group_pattern(options.group)
-    check_strategy(options.strategy)
-    if options.precision not in PRECISIONS:
-        raise UserError(
-            f"There is no --precision {options.precision!r}."
-            f"{near_names(options.precision, PRECISIONS)}"
-        )
-    if options.deterministic and options.minutes:
-        raise UserError(
-            "--deterministic and --minutes exclude one another: how many steps fit "
-            "into a minute is not the same twice. Use --max-steps, or the preset's."
-        )
     return options
-
-
-def _check_shares(options):
-    """Raise UserError where --shares cannot be what was meant."""
-    if options.shares and options.stage != "all":
-        raise UserError(
-            f"--shares {options.shares} and --stage {options.stage} both say which "
-            "stages to train. Leave one of them out."
-        )
-    if options.shares and not options.minutes and not options.resume:
-        raise UserError("--shares divides --minutes: give them, too.")
 
 
 def main():

@@ -25,12 +25,12 @@ from datasets.own_coco import find_own_coco, survey_own_coco
 from datasets.source import Source
 from datasets.survey import Survey
 from datasets.writer import write_records
+from keras_recattend import data_options
 from keras_recattend.config import Config, near_names
 from keras_recattend.paths import from_the_root
 
 __all__ = [
     "DATASETS",
-    "OPTIONS",
     "Dataset",
     "actual_name",
     "canonical",
@@ -42,9 +42,6 @@ __all__ = [
 ]
 
 MIN_AREA = 25
-# Options of data sets that command lines have.
-OPTIONS = ("category", "subset", "annotations", "images", "skip_unlabelled")
-OPTIONS += ("all_images",)
 # Those that say where files lie: what the files are tells whether they are others.
 PLACES = ("annotations", "images")
 _LOG = logging.getLogger(__name__)
@@ -129,7 +126,11 @@ def options_of(values: dict) -> dict:
     Returns:
         Arguments for `prepare`.
     """
-    return {name: values[name] for name in OPTIONS if values.get(name) is not None}
+    return {
+        name: values[name]
+        for name in data_options.NAMES
+        if values.get(name) is not None
+    }
 
 
 def canonical(dataset: str, options: dict) -> dict:
@@ -149,7 +150,7 @@ def usual_options(dataset: str) -> dict:
         dataset: as from `actual_name`.
     """
     parameters = inspect.signature(_entry(dataset).find).parameters.values()
-    usual = {p.name: p.default for p in parameters if p.name in OPTIONS}
+    usual = {p.name: p.default for p in parameters if p.name in data_options.NAMES}
     return {name: value for name, value in usual.items() if value is not None}
 
 

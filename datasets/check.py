@@ -27,6 +27,7 @@ from datasets import coco_masks, workers
 from datasets.description import advice, describe, histogram, room_for
 from datasets.inspection import inspect_item
 from datasets.survey import SPLITS
+from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import Parser, UserError, run_command
 
 _LOG = logging.getLogger("check")
@@ -52,16 +53,7 @@ def parse(arguments=None):
     parser.prog = "python -m datasets.check"
     parser.add_argument("data_dir", nargs="?", metavar="DIR", help="the data")
     parser.add_argument("--dataset", help=f"{raw}; default: what DIR looks like")
-    parser.add_argument("--annotations", metavar="FILE", help="a COCO file")
-    parser.add_argument("--images", metavar="DIR", help="where its pictures are")
-    parser.add_argument("--category", help="coco, labelme: names with commas, or all")
-    parser.add_argument("--subset", help="cvppp: A1 (default), A2, A3 or A4")
-    parser.add_argument(
-        "--skip-unlabelled",
-        action="store_true",
-        default=None,
-        help="images without labels are no problem: training leaves them out, too",
-    )
+    add_data_options(parser)
     parser.add_argument("--preset", help="to compare with; default: the data set's own")
     parser.add_argument("--min-area", type=int, metavar="N", help="least pixels")
     parser.add_argument("--workers", type=int, metavar="N", help="default: all cores")

@@ -15,6 +15,7 @@ or doing the slow part first. Without --out the records go to where train.py loo
 
 import logging
 
+from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import Parser, quiet_tensorflow, run_command
 
 _LOG = logging.getLogger("convert")
@@ -34,24 +35,7 @@ def parse(arguments=None):
         help="folder to make, which must not hold anything else; default: a folder "
         "records/DATASET-NUMBER, where train.py looks as well",
     )
-    parser.add_argument(
-        "--category", help="coco, labelme: a name, several with commas, or all"
-    )
-    parser.add_argument(
-        "--all-images",
-        action="store_true",
-        default=None,
-        help="coco: also images without an object of the categories, and test images",
-    )
-    parser.add_argument("--subset", help="cvppp: A1 (default), A2, A3 or A4")
-    parser.add_argument("--annotations", metavar="FILE", help="coco: one's own file")
-    parser.add_argument("--images", metavar="DIR", help="coco: where its pictures are")
-    parser.add_argument(
-        "--skip-unlabelled",
-        action="store_true",
-        default=None,
-        help="folder, labelme: leave images without labels out",
-    )
+    add_data_options(parser, all_images=True)
     parser.add_argument(
         "--min-area",
         type=int,

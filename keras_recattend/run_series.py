@@ -13,6 +13,7 @@ from pathlib import Path
 
 from keras_recattend import presets
 from keras_recattend.child_process import INTERRUPTED, locked, run_child
+from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import UserError
 from keras_recattend.paths import PATHS, from_the_root
 from keras_recattend.run_folder import RunFolder
@@ -42,12 +43,7 @@ def add_options(parser, each, dataset=None):
     add("--dataset", **needed, help="as in train.py")
     add("--data-dir", help="the raw benchmark's folder")
     add("--records-dir", help="TFRecords; default records/DATASET-...")
-    add("--category", help="coco, labelme: a name, several with commas, or all")
-    add("--subset", help="cvppp: A1 (default), A2, A3 or A4")
-    add("--annotations", metavar="FILE", help="coco: one's own file")
-    add("--images", metavar="DIR", help="coco: where its pictures are")
-    # None and not False: runs of before the option was there had it unset.
-    add("--skip-unlabelled", action="store_true", default=None, help="as in train.py")
+    add_data_options(parser)
     add("--group", metavar="REGEX", help="as in train.py: images that stay together")
     add("--preset", help="default: the data set's own")
     add("--max-instances", type=int, metavar="N", help="default: the preset's")
