@@ -31,7 +31,6 @@ __all__ = [
     "Encoded",
     "compress",
     "decode_example",
-    "encode_example",
     "examples",
     "read_example",
     "read_serialized",
@@ -113,13 +112,8 @@ def serialize(encoded: Encoded) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-def encode_example(example: Example) -> bytes:
-    """Return the serialised `tf.train.Example` of an example."""
-    return serialize(compress(example))
-
-
 def decode_example(serialized: bytes) -> Example:
-    """Read what `serialize` or `encode_example` wrote.
+    """Read what `serialize` wrote.
 
     Raises:
         DataError: the bytes are no such record.

@@ -4,7 +4,7 @@ Used as demo data, as the tests' data, and to pre-train for real rosettes. No
 pixel comes from a photograph: everything is drawn with numpy and OpenCV.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -121,33 +121,3 @@ def render_rosette(
     for leaf, mask in zip(plan, masks, strict=True):
         paint_leaf(rng, image, leaf, mask, palette, texture)
     return photograph(rng, image), paint_labels(masks, size)
-
-
-def rosettes(
-    count: int,
-    seed: int = 0,
-    size: tuple[int, int] = (256, 256),
-    leaves: tuple[int, int] = (5, 20),
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Draw many rosettes, one after the other.
-
-    Args:
-        count: how many.
-        seed: of the whole set; sets of different seeds share no picture.
-        size: (height, width) in pixels.
-        leaves: (fewest, most) leaves of each rosette.
-
-    Returns:
-        An iterator of (name, image, labels): a name such as "rosette_00012", and
-        what `render_rosette` returns.
-
-    Raises:
-        ValueError: the count, the size or the range is not usable.
-    """
-    if count < 0:
-        raise ValueError(f"count must be 0 or more; received {count}.")
-    _check(size, leaves)
-    return (
-        (f"rosette_{index:05d}", *render_rosette([seed, index], size, leaves))
-        for index in range(count)
-    )

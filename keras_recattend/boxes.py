@@ -8,10 +8,8 @@ __all__ = [
     "box_edges",
     "box_iou",
     "corners",
-    "filled_boxes",
     "filled_iou",
     "label_boxes",
-    "mask_boxes",
     "pad_boxes",
     "soft_windows",
     "window_iou",
@@ -19,31 +17,6 @@ __all__ = [
 
 # Softness of the edges of `soft_windows`, as a share of the image's extent.
 WINDOW_EDGE = 1.5 / 112.0
-
-
-def mask_boxes(masks):
-    """Return (top_left, bottom_right) of each mask, both inclusive (authors).
-
-    Args:
-        masks: [..., H, W]; pixels above 0 belong to the object.
-
-    Returns:
-        Two float32 arrays [..., 2]; zeros for an empty mask.
-    """
-    low, high = [], []
-    for axis, other in ((-2, -1), (-1, -2)):
-        present = tf.reduce_any(masks > 0, axis=other)  # [..., extent]
-        extent = tf.shape(masks)[axis]
-        index = tf.range(extent)
-        first = tf.reduce_min(tf.where(present, index, extent), axis=-1)
-        last = tf.reduce_max(tf.where(present, index, -1), axis=-1)
-        empty = last < 0
-        low.append(tf.where(empty, 0, first))
-        high.append(tf.where(empty, 0, last))
-    return (
-        tf.cast(tf.stack(low, axis=-1), tf.float32),
-        tf.cast(tf.stack(high, axis=-1), tf.float32),
-    )
 
 
 def label_boxes(labels, slots):
@@ -105,21 +78,14 @@ def pad_boxes(top_left, bottom_right, ratio, least, exists=None, shift=0.0):
     return tf.where(present, low, 0.0), tf.where(present, high, 2.0 * padding)
 
 
-def filled_boxes(top_left, bottom_right, exists, image_size):
-    """Return masks with 1 where top_left <= pixel <= bottom_right, [..., H, W].
-
-    Args:
-        top_left, bottom_right: [..., 2].
-        exists: [...], 0 for empty slots: their mask is empty.
-    """
-    rows, columns = box_edges(top_left, bottom_right, exists, image_size)
-    return rows[..., :, tf.newaxis] * columns[..., tf.newaxis, :]
-
-
 def box_edges(top_left, bottom_right, exists, image_size):
     """Return which rows and columns a box covers, 0 or 1: ([..., H], [..., W]).
 
-    Their outer product is `filled_boxes`, whose arguments these are.
+    Their outer product is 1 where top_left <= pixel <= bottom_right.
+
+    Args:
+        top_left, bottom_right: [..., 2].
+        exists: [...], 0 for empty slots: they cover no row.
     """
     axes = []
     for axis in (0, 1):

@@ -32,18 +32,6 @@ class Truth(typing.NamedTuple):
         return self.bottom_right - self.top_left
 
     @classmethod
-    def of_masks(cls, masks, padding):
-        """Make it from masks [B, T, H, W].
-
-        Args:
-            padding: (ratio, least), as `boxes.pad_boxes` takes them.
-        """
-        low, high = boxes.mask_boxes(masks)
-        exists = tf.reduce_any(masks > 0, axis=[-2, -1])
-        padded = boxes.pad_boxes(low, high, *padding, exists)
-        return cls(masks, tf.cast(exists, tf.float32), *padded)
-
-    @classmethod
     def of_labels(cls, labels, slots, padding, shift=0.0):
         """Make it from label maps int32 [B, H, W] with ids 1..slots."""
         low, high, area = boxes.label_boxes(labels, slots)

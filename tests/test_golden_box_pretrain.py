@@ -4,12 +4,12 @@ import golden_weights
 import pytest
 import tensorflow as tf
 from golden_weights import WEIGHT_DECAY, assert_close, assert_same_match
+from mask_truth import filled_boxes, truth_of_masks
 
 from keras_recattend import boxes
 from keras_recattend.losses import matched_iou_loss, monotonic_score_loss
 from keras_recattend.matching import hungarian_match
 from keras_recattend.stages.objective import kernel_decay
-from keras_recattend.truth import Truth
 
 PADDING = (0.2, 10.0)
 COLLECT = (
@@ -29,7 +29,7 @@ def test_box_pretraining(case):
     glimpses = case["glimpse_attention"].shape[2]
     model = golden_weights.model(case, glimpses=glimpses)
     trained = golden_weights.load(case, golden_weights.places(model))
-    truth = Truth.of_masks(tf.constant(case["y_gt"]), PADDING)
+    truth = truth_of_masks(tf.constant(case["y_gt"]), PADDING)
     off = tf.zeros(case["s_gt"].shape)
     extra = golden_weights.extra_channels(case)
     prepared = model.prepare(
@@ -57,7 +57,7 @@ def test_box_pretraining(case):
         "canvas_after_step": out["canvas"],
         "greedy_match": out["greedy"],
         "soft_box_iou": out["box_iou"],
-        "box_gt_mask": boxes.filled_boxes(
+        "box_gt_mask": filled_boxes(
             truth.top_left, truth.bottom_right, truth.exists, model.config.image_size
         ),
         "box_gt_top_left": truth.top_left,

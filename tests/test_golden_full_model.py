@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from golden_statistics import counts, matched_statistics
 from golden_weights import WEIGHT_DECAY, assert_close, assert_same_match
+from mask_truth import filled_boxes, truth_of_masks
 
 from keras_recattend import boxes
 from keras_recattend.losses import (
@@ -15,7 +16,6 @@ from keras_recattend.losses import (
 )
 from keras_recattend.matching import hungarian_match
 from keras_recattend.stages.objective import kernel_decay
-from keras_recattend.truth import Truth
 
 # Padding of true boxes in the small joint models: crop padding + 4.
 PADDING = (0.2, 8.0)
@@ -43,7 +43,7 @@ def test_full_model(case, mode):
     model = golden_weights.model(case, glimpses=glimpses, patch_size=patch_size)
     timespan = case["y_gt"].shape[1]
     assert model.config.timespan == timespan
-    truth = Truth.of_masks(tf.constant(case["y_gt"]), PADDING)
+    truth = truth_of_masks(tf.constant(case["y_gt"]), PADDING)
     off = tf.zeros([len(case["image"]), timespan])
 
     def unroll(image, extra):
@@ -57,7 +57,7 @@ def test_full_model(case, mode):
         tf.constant(case["image"]), None if extra is None else tf.constant(extra)
     )
     low, high = boxes.corners(out["center"], out["size"])
-    fills = boxes.filled_boxes(
+    fills = filled_boxes(
         truth.top_left, truth.bottom_right, truth.exists, model.config.image_size
     )
     iou = soft_iou_matrix(out["masks"], truth.masks)

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 from golden_statistics import counts, coverage, iou_and_dice, matched_statistics
 from golden_weights import assert_close, assert_same_match
+from mask_truth import filled_boxes, truth_of_masks
 
-from keras_recattend.boxes import box_iou, filled_boxes
+from keras_recattend.boxes import box_iou
 from keras_recattend.losses import (
     matched_iou_loss,
     monotonic_score_loss,
@@ -15,7 +16,6 @@ from keras_recattend.losses import (
     soft_iou_matrix,
 )
 from keras_recattend.matching import greedy_match, hungarian_match
-from keras_recattend.truth import Truth
 
 # Minimum padding of the true boxes in these cases.
 PADDING = (0.2, 8.0)
@@ -97,7 +97,7 @@ def test_box_iou(case):
 @pytest.mark.golden("losses", "losses_")
 def test_losses(case):
     image_size = case["y_gt"].shape[2:]
-    truth = Truth.of_masks(tf.constant(case["y_gt"]), PADDING)
+    truth = truth_of_masks(tf.constant(case["y_gt"]), PADDING)
     fills = filled_boxes(truth.top_left, truth.bottom_right, truth.exists, image_size)
     iou = soft_iou_matrix(tf.constant(case["y_out"]), truth.masks)
     box_iou_matrix = soft_iou_matrix(tf.constant(case["box_mask_out"]), fills)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden_weights import assert_close
+from mask_truth import filled_boxes, mask_boxes, truth_of_masks
 from test_golden_gaussian import encode, linear_head, raw_outputs
 
 from keras_recattend.angles import ANGLES, angle_classes
-from keras_recattend.boxes import filled_boxes, mask_boxes, pad_boxes
-from keras_recattend.truth import Truth
+from keras_recattend.boxes import pad_boxes
 
 
 @pytest.mark.golden("targets", "box_")
@@ -44,7 +44,7 @@ def test_true_boxes(case):
         assert_close(value, case[name], name)
     # And so does the class that training uses; it shifts none.
     if case["center_shift_ratio"] == 0.0:
-        truth = Truth.of_masks(masks, padding)
+        truth = truth_of_masks(masks, padding)
         assert_close(truth.exists, exists.numpy(), "exists")
         assert_close(truth.center, case["box_center"], "box_center")
         assert_close(truth.size, case["box_size"], "box_size")

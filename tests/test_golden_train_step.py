@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from golden_weights import ATOL, RTOL, WEIGHT_DECAY, arrays_of, assert_close
+from mask_truth import truth_of_masks
 
 from keras_recattend.losses import (
     matched_iou_loss,
@@ -14,7 +15,6 @@ from keras_recattend.losses import (
 )
 from keras_recattend.matching import hungarian_match
 from keras_recattend.stages.objective import kernel_decay
-from keras_recattend.truth import Truth
 
 PADDING = (0.2, 8.0)
 # Where the two largest values of a max pool differ by 1e-6, rounding may pass the
@@ -31,7 +31,7 @@ ROUNDING = 1e-4
 def run(case, mode):
     """Return (model, outputs, losses, golden name -> gradient)."""
     model = golden_weights.model(case)
-    truth = Truth.of_masks(tf.constant(case["y_gt"]), PADDING)
+    truth = truth_of_masks(tf.constant(case["y_gt"]), PADDING)
     switches = tuple(tf.constant(case[f"switch_{kind}"]) for kind in ("box", "mask"))
     names = ("masks", "scores", "box_iou", "box_masks", "canvas", "greedy")
     names += ("center_used", "size_used")

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from mask_truth import filled_boxes
 
-from keras_recattend.boxes import filled_boxes
 from keras_recattend.layers.gaussian import box_mask, density_filters
 from keras_recattend.losses import (
     focal_heat_loss,

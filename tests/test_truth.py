@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from mask_truth import truth_of_masks
 
 from keras_recattend.truth import Truth, label_masks
 
@@ -46,7 +47,7 @@ def test_an_image_without_objects(labels):
 
 def test_of_masks_equals_of_labels(labels):
     masks = label_masks(tf.constant(labels), 3)
-    from_masks = Truth.of_masks(masks, PADDING)
+    from_masks = truth_of_masks(masks, PADDING)
     from_labels = Truth.of_labels(tf.constant(labels), 3, PADDING)
     for a, b in zip(from_masks, from_labels, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -55,6 +56,6 @@ def test_of_masks_equals_of_labels(labels):
 def test_one_pixel_in_the_corner_is_an_object():
     masks = np.zeros((1, 2, 8, 8), np.float32)
     masks[0, 0, 0, 0] = 1.0
-    truth = Truth.of_masks(tf.constant(masks), PADDING)
+    truth = truth_of_masks(tf.constant(masks), PADDING)
     np.testing.assert_array_equal(truth.center[0], [[0, 0], [3, 3]])
     np.testing.assert_array_equal(truth.size[0], [[6, 6], [6, 6]])

@@ -5,9 +5,9 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from mask_truth import truth_of_masks
 from tiny_models import build_with_images
 
-from keras_recattend.truth import Truth
 from keras_recattend.unrolling import _marked_truth
 
 
@@ -28,7 +28,7 @@ def test_unroll_without_truth_is_inference(tiny):
     model, image, extra = tiny
     model.config = model.config.replace(inference={"growth": 0.1, "inhibition": False})
     timespan = model.config.timespan
-    truth = Truth.of_masks(tf.zeros([3, timespan, *image.shape[1:3]]), (0.2, 4.0))
+    truth = truth_of_masks(tf.zeros([3, timespan, *image.shape[1:3]]), (0.2, 4.0))
     off = tf.zeros([3, timespan])
     out = model.unroll(
         model.prepare(image, extra), truth, (off, off), collect=("masks", "scores")
@@ -63,7 +63,7 @@ def test_unroll_shows_the_truth_where_switched_on(tiny, random):
     masks = np.zeros((3, timespan, *image.shape[1:3]), np.float32)
     masks[:, 0, 3:9, 4:12] = 1.0
     masks[:, 1, 15:25, 20:32] = 1.0
-    truth = Truth.of_masks(tf.constant(masks), (0.2, 4.0))
+    truth = truth_of_masks(tf.constant(masks), (0.2, 4.0))
     use_box = random.integers(0, 2, size=(3, timespan)).astype(np.float32)
     use_mask = random.integers(0, 2, size=(3, timespan)).astype(np.float32)
     names = ("masks", "canvas", "greedy", "center", "size", "center_used", "size_used")
@@ -98,7 +98,7 @@ def test_slots_without_an_object_overlap_nothing(tiny):
     timespan = model.config.timespan
     masks = np.zeros((3, timespan, *image.shape[1:3]), np.float32)
     masks[:, 0, 3:9, 4:12] = 1.0
-    truth = Truth.of_masks(tf.constant(masks), (0.2, 4.0))
+    truth = truth_of_masks(tf.constant(masks), (0.2, 4.0))
     off = tf.zeros([3, timespan])
     prepared = model.prepare(image, extra)
     out = model.unroll(prepared, truth, (off, off), collect=("box_iou",))

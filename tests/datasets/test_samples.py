@@ -7,7 +7,7 @@ from tiny_plants import blocks, picture, source_of
 from datasets.errors import DataError
 from datasets.example import Example
 from datasets.manifest import Manifest
-from datasets.records import encode_example
+from datasets.records import compress, serialize
 from datasets.samples import Samples, decode, resize_image, resize_labels
 from datasets.writer import write_records
 
@@ -53,7 +53,7 @@ def test_labels_take_the_pixel_below_their_center(random, old, new):
 )
 def test_decode(labels, kind):
     most = labels.max()
-    record = encode_example(Example("a", picture(labels), labels))
+    record = serialize(compress(Example("a", picture(labels), labels)))
     sample = decode(tf.constant(record), (20, 16), most, kind)
     np.testing.assert_array_equal(sample.image, picture(labels))
     np.testing.assert_array_equal(sample.labels, labels)
@@ -69,7 +69,7 @@ def test_decode(labels, kind):
 )
 def test_classes_are_padded(classes, expected):
     labels = blocks()
-    record = encode_example(Example("a", picture(labels), labels, classes))
+    record = serialize(compress(Example("a", picture(labels), labels, classes)))
     sample = decode(tf.constant(record), (20, 16), 5)
     assert sample.classes.numpy().tolist() == expected
     assert sample.classes.dtype == tf.int32
@@ -78,7 +78,7 @@ def test_classes_are_padded(classes, expected):
 @pytest.mark.parametrize("count", [9, 10])
 def test_median_colour(random, count):
     image = random.integers(0, 256, (1, count, 3)).astype(np.uint8)
-    record = encode_example(Example("a", image, np.zeros((1, count), np.uint16)))
+    record = serialize(compress(Example("a", image, np.zeros((1, count), np.uint16))))
     median = decode(tf.constant(record), (1, count), 0).median
     expected = np.sort(image[0], axis=0)[(count - 1) // 2]
     np.testing.assert_array_equal(median, expected)

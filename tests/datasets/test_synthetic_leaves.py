@@ -5,7 +5,7 @@ import pytest
 
 from datasets.leaf_shapes import coverage, grow_leaf, leaf_coordinates, outline
 from datasets.phyllotaxis import min_visible_area, paint_labels, plant_rosette
-from datasets.synthetic_leaves import render_rosette, rosettes
+from datasets.synthetic_leaves import render_rosette
 
 SMALL = (64, 64)
 
@@ -159,16 +159,6 @@ def test_leaf_coordinates_invert_the_outline(seed):
     assert (across[half:] >= -1e-6).all()
 
 
-def test_rosettes_names_and_pictures():
-    made = list(rosettes(3, seed=4, size=SMALL, leaves=(2, 4)))
-    assert [name for name, _, _ in made] == [f"rosette_{i:05d}" for i in range(3)]
-    again = list(rosettes(2, seed=4, size=SMALL, leaves=(2, 4)))
-    np.testing.assert_array_equal(made[1][1], again[1][1])
-    other = next(rosettes(1, seed=5, size=SMALL, leaves=(2, 4)))
-    assert (made[0][1] != other[1]).any()
-    assert list(rosettes(0)) == []
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -183,10 +173,3 @@ def test_rosettes_names_and_pictures():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         render_rosette(0, **arguments)
-    with pytest.raises(ValueError, match=message):  # at the call, not at next()
-        rosettes(1, **arguments)
-
-
-def test_negative_count():
-    with pytest.raises(ValueError, match="count must be 0 or more; received -1"):
-        rosettes(-1)
