@@ -23,68 +23,117 @@ def unroll(
     cut=None,
 ):
     """Run all T steps as training does; see `RecurrentAttention.unroll`."""
+    steps = _Steps(
+        model,
+        prepared,
+        truth,
+        switches,
+        cut=cut or truth,
+        noise_seed=noise_seed,
+        training=training,
+        segment_objects=segment_objects,
+    )
     timespan = model.config.timespan
-    image_size = model.config.image_size
-    given, batch = prepared, prepared.image.shape[0] or tf.shape(prepared.image)[0]
-    compare = _comparison(model, truth)
-    cut = cut or truth
-    use_box, use_mask = switches
     arrays = {name: tf.TensorArray(tf.float32, timespan) for name in collect}
 
-    def segment_step(prepared, t, canvas, box, greedy):
-        center, size = _mixed_box(model, box, cut, greedy, use_box[:, t])
-        return _segment_refined(model, prepared, canvas, box, center, size, t, training)
-
     def body(t, state, arrays):
-        canvas, centers = state["canvas"], state.get("centers")
-        # The loop's gradient would otherwise carry one for each of these through all
-        # steps, though nothing asks for it: what is written passes none (eq. 1).
-        canvas = tf.stop_gradient(canvas)
-        prepared = _without_gradient(given)
-        box = model.look(prepared, canvas, t, training, centers=centers)
-        segment = None
-        if model.config.box_network.whole_image:
-            # The patch needs no match, and the match needs the segment.
-            center, size = model.patch_box(box)
-            segment = model.segment(
-                prepared, canvas, box, center, size, step=t, training=training
-            )
-        values = compare(box, segment)
-        greedy = values["greedy"]
-        true_mask = tf.einsum("bt,bthw->bhw", greedy, truth.masks)
-        if noise_seed is not None:
-            true_mask = noisy(true_mask, noise_seed + tf.stack([0, t]))
-        written, score_features = true_mask, None
-        if centers is not None:
-            marked = _marked_truth(model, centers, truth, greedy)
-        if segment_objects:
-            segment = segment or segment_step(prepared, t, canvas, box, greedy)
-            show_truth = use_mask[:, t, tf.newaxis, tf.newaxis]
-            written = show_truth * true_mask + (1.0 - show_truth) * segment.mask
-            if centers is not None:
-                own = model.mark(centers, segment)
-                marked = tf.where(use_mask[:, t, tf.newaxis] > 0, marked, own)
-            score_features = segment.features
-            values |= _of_segment(segment)
-        canvas = model.canvas(canvas, written)
-        score = tf.sigmoid(model.scoring(box.state, score_features))
-        values |= _of_box(box) | {"canvas": canvas, "scores": score}
+        state, values = steps.after(t, state)
         arrays = {name: a.write(t, values[name]) for name, a in arrays.items()}
-        state = {"canvas": canvas}
-        if centers is not None:
-            state["centers"] = marked
         return t + 1, state, arrays
 
-    start = {"canvas": model.canvas.blank(batch, image_size)}
-    if model.config.box_network.center_map:
-        start["centers"] = model.no_centers(batch)
     _, _, arrays = tf.while_loop(
         lambda t, *_: t < timespan,
         body,
-        (tf.constant(0), start, arrays),
+        (tf.constant(0), steps.start(), arrays),
         maximum_iterations=timespan,
     )
     return {name: time_second(a.stack()) for name, a in arrays.items()}
+
+
+class _Steps:
+    """What a step finds, and what there is after it, of one batch; see `unroll`."""
+
+    def __init__(
+        self,
+        model,
+        prepared,
+        truth,
+        switches,
+        *,
+        cut,
+        noise_seed,
+        training,
+        segment_objects,
+    ):
+        self.model = model
+        self.prepared = prepared
+        self.truth = truth
+        self.use_box, self.use_mask = switches
+        self.cut = cut
+        self.noise_seed = noise_seed
+        self.training = training
+        self.segment_objects = segment_objects
+        self.compare = _comparison(model, truth)
+
+    def start(self):
+        """The loop's state before the first step."""
+        model, image = self.model, self.prepared.image
+        batch = image.shape[0] or tf.shape(image)[0]
+        state = {"canvas": model.canvas.blank(batch, model.config.image_size)}
+        if model.config.box_network.center_map:
+            state["centers"] = model.no_centers(batch)
+        return state
+
+    def after(self, t, state):
+        """The loop's state after step t, and all that the step has found."""
+        model = self.model
+        # The loop's gradient would otherwise carry one for each of these through all
+        # steps, though nothing asks for it: what is written passes none (eq. 1).
+        state = state | {"canvas": tf.stop_gradient(state["canvas"])}
+        seen = _without_gradient(self.prepared), state["canvas"]
+        box = model.look(*seen, t, self.training, centers=state.get("centers"))
+        segment = None
+        if model.config.box_network.whole_image:
+            # The patch needs no match, and the match needs the segment.
+            segment = model.segment(
+                *seen, box, *model.patch_box(box), step=t, training=self.training
+            )
+        values = self.compare(box, segment)
+        if not self.segment_objects:
+            segment = None
+        elif segment is None:
+            segment = self._segment(t, seen, box, values["greedy"])
+        state = self._written(t, state, values["greedy"], segment)
+        features = None
+        if segment is not None:
+            features = segment.features
+            values |= _of_segment(segment)
+        score = tf.sigmoid(model.scoring(box.state, features))
+        found = {"canvas": state["canvas"], "scores": score}
+        return state, values | _of_box(box) | found
+
+    def _segment(self, t, seen, box, greedy):
+        """Segment what is in the box, or in the matched true one by the switch."""
+        center, size = _mixed_box(self.model, box, self.cut, greedy, self.use_box[:, t])
+        return _segment_refined(self.model, *seen, box, center, size, t, self.training)
+
+    def _written(self, t, state, greedy, segment):
+        """The state with the matched truth, or the segment by the switch."""
+        model, truth = self.model, self.truth
+        mask = tf.einsum("bt,bthw->bhw", greedy, truth.masks)
+        if self.noise_seed is not None:
+            mask = noisy(mask, self.noise_seed + tf.stack([0, t]))
+        if segment is not None:
+            show_truth = self.use_mask[:, t, tf.newaxis, tf.newaxis]
+            mask = show_truth * mask + (1.0 - show_truth) * segment.mask
+        written = {"canvas": model.canvas(state["canvas"], mask)}
+        if "centers" in state:
+            marked = _marked_truth(model, state["centers"], truth, greedy)
+            if segment is not None:
+                own = model.mark(state["centers"], segment)
+                marked = tf.where(self.use_mask[:, t, tf.newaxis] > 0, marked, own)
+            written["centers"] = marked
+        return written
 
 
 def _marked_truth(model, centers, truth, greedy):
