@@ -88,11 +88,16 @@ class RecurrentAttention(ObjectiveModel):
             but no pre-processing network (with one, "extra" replaces its maps).
 
     Returns:
-        A dict; steps after an image's last object are zero:
-        "masks" [B, T, H, W], "scores" [B, T], "boxes" [B, T, 4] (y0, x0, y1, x1 of the
-        patch in pixels), "patches" [B, T, h, w], "count" int32 [B]; with a
+        A dict: "masks" [B, T, H, W], "scores" [B, T], "boxes" [B, T, 4] (y0, x0, y1,
+        x1 of the patch in pixels), "patches" [B, T, h, w], "count" int32 [B]; with a
         pre-processing network "foreground" [B, H, W] and, where it has classes,
         "semantic" [B, H, W, K], probabilities.
+
+        "count" is the number of steps with a score of at least `score_threshold`.
+        Where the config's `inference.stop` is on, an image ends at its first lower
+        score, and that step and all later ones are zero. Where it is off (the presets
+        named `*_paper`), all T steps are as they were drawn, those of low scores, too:
+        the objects are the steps that "count" counts, wherever they are.
 
     Example:
         >>> model = RecurrentAttention(presets.get("leaves"))
@@ -231,7 +236,7 @@ class RecurrentAttention(ObjectiveModel):
         return Segment(center, size, patch, result.heat, result.features, mask)
 
     def cut(self, image, canvas, extra, read, log_gamma=None):
-        """Return the patches [N, h, w, C] that the segmentation network sees (eq. 14).
+        """Return the patches [N, h, w, C] that the segmentation network sees, eq. 15-16.
 
         Args:
             image: [B, H, W, 3]. canvas: [N, H, W]. extra: [B, H, W, E] or None.

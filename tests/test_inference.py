@@ -113,6 +113,21 @@ def test_stopping_gives_the_full_loops_masks_up_to_the_stop(tiny):
     assert out["masks"].shape[1] == model.config.timespan
 
 
+def test_without_stopping_low_scores_stay_and_are_not_counted():
+    """As the class says; so are the paper's presets."""
+    model = build(CONFIGS["paper"]())
+    image = tf.constant(images(model.config, 3))
+    scores = model.infer(image, stop=False)["scores"].numpy()
+    inference = {"score_threshold": float(np.median(scores)), "stop": False}
+    model.config = model.config.replace(inference=inference)
+    out = model(image)
+    np.testing.assert_allclose(out["scores"], scores, rtol=1e-5)
+    counted = scores >= inference["score_threshold"]
+    np.testing.assert_array_equal(out["count"], counted.sum(axis=1))
+    assert not counted.all()
+    assert out["masks"].numpy().any(axis=(2, 3)).all()
+
+
 def test_finished_images_leave_the_batch(tiny, monkeypatch):
     """Each step computes the images that go on, and no others."""
     model, image, extra = tiny
