@@ -109,6 +109,9 @@ class RecurrentAttention(ObjectiveModel):
         # Images stay float32 under mixed precision; the convolutions cast them.
         kwargs.setdefault("autocast", False)
         super().__init__(**kwargs)
+        # On GPUs TensorFlow rounds the factors of float32 products to 10 bits unless
+        # told otherwise. Pixels are multiplied here: from 1,024 on, that is whole ones.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         self.config = config
         self.grid = tuple(
             extent // config.box_network.stride for extent in config.image_size
@@ -236,7 +239,7 @@ class RecurrentAttention(ObjectiveModel):
         return Segment(center, size, patch, result.heat, result.features, mask)
 
     def cut(self, image, canvas, extra, read, log_gamma=None):
-        """Return the patches [N, h, w, C] that the segmentation network sees, eq. 15-16.
+        """Return the patches [N, h, w, C] of image and canvas to segment (eq. 15-16).
 
         Args:
             image: [B, H, W, 3]. canvas: [N, H, W]. extra: [B, H, W, E] or None.

@@ -72,6 +72,13 @@ def test_an_untrained_model_gives_finite_numbers(name):
         assert np.isfinite(value).all(), key
 
 
+def test_float32_is_not_rounded_to_10_bits():
+    """As TensorFlow would on a GPU; the setting is the process's."""
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    build(CONFIGS["paper"](), spread=False)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
 @pytest.fixture
 def mixed_precision():
     keras.mixed_precision.set_global_policy("mixed_float16")

@@ -245,7 +245,8 @@ class HeatMapHead(Float32Layer):
         hidden = glimpses.hidden[-1]
         attention = tf.nn.softmax(sharpness * glimpses.logits)  # [N, P]
         chosen = _greatest(attention, glimpses.logits)
-        box = tf.matmul(chosen[:, tf.newaxis], tf.stop_gradient(cells))[:, 0]
+        # Not a matrix product, which GPUs may round: these are pixels.
+        box = tf.reduce_sum(chosen[..., tf.newaxis] * tf.stop_gradient(cells), axis=1)
         correction = self.correction[1](self.correction[0](hidden))
         size = box[:, 2:] * tf.exp(tf.clip_by_value(correction[:, 2:], -1.0, 1.0))
         center = box[:, :2] + correction[:, :2] * tf.stop_gradient(size)

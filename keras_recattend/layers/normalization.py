@@ -82,18 +82,19 @@ class Normalization(keras.layers.Layer):
         )
         return result.y
 
-    def _row(self, step):
-        """The step as a one-hot row [1, T]."""
+    def _chosen(self, step):
+        """The step as a one-hot column [T, 1]."""
         index = tf.minimum(tf.cast(step, tf.int32), self.steps - 1)
-        return tf.one_hot(index, self.steps, dtype=tf.float32)[tf.newaxis]
+        return tf.one_hot(index, self.steps, dtype=tf.float32)[:, tf.newaxis]
 
     def at_step(self, step):
         """Return gamma, beta, moving mean and variance of a step, float32 [C] each."""
-        # A product with a one-hot row instead of a gather: its gradient is dense, as
-        # the gradient of the instance loop needs.
-        row = self._row(step)
+        # A sum over a one-hot column instead of a gather: its gradient is dense, as
+        # the gradient of the instance loop needs. Not a matrix product, which GPUs may
+        # round.
+        chosen = self._chosen(step)
         return tuple(
-            tf.matmul(row, tf.cast(weights, tf.float32))[0]
+            tf.reduce_sum(chosen * tf.cast(weights, tf.float32), axis=0)
             for weights in (
                 self.gamma,
                 self.beta,
@@ -104,7 +105,7 @@ class Normalization(keras.layers.Layer):
 
     def move(self, mean, variance, step):
         """Move the statistics of a step towards those of a batch, [C] each."""
-        share = (1.0 - MOMENTUM) * self._row(step)[0][:, tf.newaxis]  # [T, 1]
+        share = (1.0 - MOMENTUM) * self._chosen(step)  # [T, 1]
         for moving, batch in [
             (self.moving_mean, mean),
             (self.moving_variance, variance),

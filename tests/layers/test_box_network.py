@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from rounding import round_products
 
 from keras_recattend.layers import HeatMapHead, LinearHead
 
@@ -111,6 +112,14 @@ def test_the_box_is_that_of_the_hottest_cell(heat_head, random):
     np.testing.assert_allclose(box.size[0], size, rtol=1e-4)
     assert int(tf.argmax(box.place[0])) == 4 * 1 + 2
     np.testing.assert_allclose(box.cells[0, 6], [*center, *size], rtol=1e-5)
+
+
+def test_the_hottest_cells_box_is_taken_to_the_last_bit(heat_head, random, monkeypatch):
+    round_products(monkeypatch)
+    features = heat_features(random, {(1, 2): 6.0})
+    box = heat_head(tf.constant(features), sharpness=10.0)
+    np.testing.assert_array_equal(box.center[0], box.cells[0, 6, :2])
+    np.testing.assert_array_equal(box.size[0], box.cells[0, 6, 2:])
 
 
 def test_a_blocked_cell_is_not_chosen(heat_head, random):

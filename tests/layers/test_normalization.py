@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from rounding import round_products
 
 from keras_recattend.layers import Normalization, fused_normalization
 
@@ -114,6 +115,13 @@ def test_gradients_reach_the_parameters_of_the_step(random):
         rows = np.abs(gradient).sum(axis=1)
         assert rows[2] > 0
         assert rows[0] == rows[1] == 0
+
+
+def test_parameters_are_picked_to_the_last_bit(random, monkeypatch):
+    round_products(monkeypatch)
+    layer = norm_layer(random=random)
+    for got, weights in zip(layer.at_step(1), layer.weights, strict=True):
+        np.testing.assert_array_equal(got, np.array(weights)[1])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
