@@ -12,6 +12,7 @@ from keras_recattend.stages.objective import split_seed
 
 __all__ = [
     "blanked",
+    "claimed_shares",
     "claims",
     "covered_centers",
     "covered_objects",
@@ -190,22 +191,38 @@ def object_ious(masks, pixels):
 
 
 def claims(masks, pixels):
-    """Return the share of its object that each mask above 1/2 has, float32 [B, T].
+    """Return the pixels of its object that each mask above 1/2 has, float32 [B, P].
 
     A mask has one object, that of which it has the most pixels: what it spills over
-    others is not theirs. 0 for all other objects.
+    others is not theirs.
 
     Args:
-        masks: [B, H, W]. pixels: see `object_pixels`.
+        masks: [B, H, W]. pixels: see `object_pixels`, P of them.
     """
-    shared, areas, _ = _overlap(masks, pixels)
-    share = shared / tf.maximum(areas, 1.0)
-    return share * tf.one_hot(tf.argmax(shared, axis=-1), shared.shape[1])
+    shared, _, _ = _overlap(masks, pixels)
+    own = tf.one_hot(tf.argmax(shared, axis=-1), shared.shape[1])
+    return _on(masks) * tf.linalg.matvec(pixels, own)
+
+
+def claimed_shares(claimed, pixels):
+    """Return the share of every object's pixels that are claimed, float32 [B, T].
+
+    Args:
+        claimed: [B, P], 0 or 1, of one mask or of several: see `claims`.
+        pixels: see `object_pixels`.
+    """
+    shared = tf.linalg.matvec(pixels, claimed, transpose_a=True)
+    return shared / tf.maximum(tf.reduce_sum(pixels, axis=1), 1.0)
 
 
 def _overlap(masks, pixels):
     """Pixels that masks and objects share, the objects' and the masks', [B, T or 1]."""
-    on = tf.cast(masks[:, ::2, ::2] > 0.5, tf.float32)
-    on = tf.reshape(on, [tf.shape(masks)[0], 1, -1])
+    on = _on(masks)[:, tf.newaxis]
     shared = tf.matmul(on, pixels)[:, 0]
     return shared, tf.reduce_sum(pixels, axis=1), tf.reduce_sum(on, axis=-1)
+
+
+def _on(masks):
+    """Which of the pixels that `object_pixels` has are in the masks, [B, P]."""
+    on = tf.cast(masks[:, ::2, ::2] > 0.5, tf.float32)
+    return tf.reshape(on, [tf.shape(masks)[0], -1])

@@ -9,6 +9,7 @@ from keras_recattend import replicas
 from keras_recattend.inference import LEAST_NEW_SHARE, spread
 from keras_recattend.revision import Others
 from keras_recattend.stages.canvases import (
+    claimed_shares,
     claims,
     covered_centers,
     covered_objects,
@@ -23,7 +24,7 @@ __all__ = ["Drawn", "Rollout", "rollout"]
 
 # Most times that a rollout draws a box anew: most of the gain for little of the time.
 REFINEMENTS = 1
-# An object is found when masks that were meant for it have this share of it.
+# An object is found when masks that were meant for it have this share of it together.
 FOUND = 0.5
 
 
@@ -137,7 +138,8 @@ class _Steps:
         state = {"canvas": self.model.canvas.blank(batch_size, self.labels.shape[1:])}
         if self.center_map:
             state["centers"] = self.model.no_centers(batch_size)
-            state["claimed"] = tf.zeros_like(self.exists)
+            # Pixels, not shares: drawn twice, a part of an object is still that part.
+            state["claimed"] = tf.zeros_like(self.pixels[..., 0])
         if self.with_drawn:
             state["others"] = Others.of_none(batch_size, self.labels.shape[1:])
         return state
@@ -151,7 +153,8 @@ class _Steps:
         return state | {"found": self._with_unseen(covered)}
 
     def _found(self, claimed):
-        return self._with_unseen(tf.cast(claimed > FOUND, tf.float32))
+        shares = claimed_shares(claimed, self.pixels)
+        return self._with_unseen(tf.cast(shares > FOUND, tf.float32))
 
     def _with_unseen(self, found):
         """What is found, and objects so small that `object_pixels` has none of theirs.
@@ -169,8 +172,9 @@ class _Steps:
         stuck = _is_stuck(canvas, segment, model.config.box_network.whole_image)
         if self.center_map:
             # Found at last what lies under another mask: nothing new on the canvas.
-            claimed = before["claimed"] + claims(segment.mask, self.pixels)
-            stuck &= tf.reduce_max(left * self._found(claimed), axis=-1) < 1.0
+            claimed = before["claimed"]
+            own = tf.maximum(claimed, claims(segment.mask, self.pixels))
+            stuck &= tf.reduce_max(left * self._found(own), axis=-1) < 1.0
         replace, drawn = self._shown_instead(t, stuck, left)
         true_mask = paint(self.labels, drawn)
         written = tf.where(replace[..., tf.newaxis], true_mask, segment.mask)
@@ -178,11 +182,10 @@ class _Steps:
         if self.center_map:
             centers = before["centers"]
             blobs = covered_centers(model.box_head, self.center, self.size, drawn)
-            own = model.mark(centers, segment)
-            state["centers"] = tf.where(replace, tf.maximum(centers, blobs), own)
-            state["claimed"] = tf.where(
-                replace, before["claimed"] + drawn[:, 0], claimed
-            )
+            marked = model.mark(centers, segment)
+            state["centers"] = tf.where(replace, tf.maximum(centers, blobs), marked)
+            shown = tf.linalg.matvec(self.pixels, drawn[:, 0])
+            state["claimed"] = tf.where(replace, tf.maximum(claimed, shown), own)
         if not self.with_drawn:
             return state, {}
         over = (t > self.last_step)[:, tf.newaxis]

@@ -8,6 +8,7 @@ from keras_recattend.stages import canvases as module
 from keras_recattend.stages.canvases import (
     CENTER_NOISE,
     blanked,
+    claimed_shares,
     claims,
     covered_centers,
     covered_objects,
@@ -239,17 +240,21 @@ def test_claims_equal_a_loop_over_every_other_pixel():
     random = np.random.default_rng(7)
     masks = random.uniform(size=labels.shape).astype(np.float32)
     masks[0][labels[0] == 2] = 0.9
-    claimed = claims(tf.constant(masks), object_pixels(tf.constant(labels), 4)).numpy()
+    pixels = object_pixels(tf.constant(labels), 4)
+    claimed = claims(tf.constant(masks), pixels)
+    shares = claimed_shares(claimed, pixels).numpy()
     for b in range(len(labels)):
         on = masks[b, ::2, ::2] > 0.5
         small = labels[b, ::2, ::2]
         shared = [(on & (small == t + 1)).sum() for t in range(4)]
-        expected = np.zeros(4)
         most = int(np.argmax(shared))
+        own = on & (small == most + 1)
+        np.testing.assert_array_equal(claimed[b], own.ravel())
+        expected = np.zeros(4)
         expected[most] = shared[most] / (small == most + 1).sum()
-        np.testing.assert_allclose(claimed[b], expected, atol=1e-6)
+        np.testing.assert_allclose(shares[b], expected, atol=1e-6)
     # Every pixel of object 2, and what the noise leaves of the others.
-    assert claimed[0, 1] == 1.0
+    assert shares[0, 1] == 1.0
 
 
 def test_object_ious_equal_a_loop_over_every_other_pixel():

@@ -406,6 +406,48 @@ def test_without_a_center_map_what_is_covered_counts_as_found():
     np.testing.assert_array_equal(result.found[0], [[0, 0, 0], [1, 1, 0], [1, 1, 0]])
 
 
+def striped():
+    """Ten stripes of a lying object, by tens of its length: (batch, stripes)."""
+    labels = np.zeros((1, *tiny.SIZE), np.int32)
+    labels[0, 4:24, 4:24] = 1
+    batch = {"image": tf.zeros([1, *tiny.SIZE, 3]), "labels": tf.constant(labels)}
+    tenth = (np.arange(tiny.SIZE[1]) - 4) // 2
+
+    def stripes(first, last):
+        inside = (labels[0] == 1) & (tenth >= first) & (tenth < last)
+        return inside[np.newaxis].astype(np.float32)
+
+    return batch, stripes
+
+
+@pytest.mark.parametrize(
+    ("second", "found"),
+    [
+        ((0, 3), 0),  # the same three tenths
+        ((1, 5), 0),  # five tenths together, though 0.3 + 0.4 are more
+        ((2, 6), 1),  # six tenths together
+    ],
+)
+def test_an_object_is_found_by_the_pixels_that_its_masks_have_together(second, found):
+    """The first mask has three tenths of it; more than five are half of it."""
+    batch, stripes = striped()
+    labels = batch["labels"].numpy()
+    # The second mask finds something new beside it, so that it is not stuck.
+    beside = np.zeros_like(labels, np.float32)
+    beside[0, 24:30, 4:24] = 1.0
+    masks = np.stack([stripes(0, 3), np.maximum(stripes(*second), beside)])
+    steps = rollouts._Steps(
+        Marker(masks), batch, boxes_of(labels), 0.0, SEED, with_drawn=False
+    )
+    before = steps.before(steps.start())
+    for step in range(2):
+        assert float(before["found"][0, 0]) == 0.0
+        before = steps.before(steps.after(step, before)[0])
+    assert float(before["found"][0, 0]) == found
+    tenths = 3 + second[1] - max(second[0], 3)
+    assert float(tf.reduce_sum(before["claimed"])) == 10 * tenths
+
+
 def test_a_true_object_in_place_of_a_step_is_marked_where_it_is():
     batch = tiny.batch((2,))
     nothing = Marker(np.zeros((1, 1, *tiny.SIZE)))
