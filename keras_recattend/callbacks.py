@@ -302,13 +302,23 @@ class Recorder(keras.callbacks.Callback):
         self.about = about
         self.pictures = pictures
         self._writer = tf.summary.create_file_writer(str(folder.path / "logs"))
-        self._before = clock.elapsed, clock.step
+        self._began = self._trained = clock.elapsed, clock.step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = self._trained = self.clock.elapsed, self.clock.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._trained = self.clock.elapsed, self.clock.step
+
+    def _images_per_second(self):
+        """Of training alone: an epoch's scoring and saving come after its steps."""
+        began, trained = self._began, self._trained
+        seconds = max(trained[0] - began[0], 1e-6)
+        images = (trained[1] - began[1]) * self.objective.stage.batch_size
+        return round(images / seconds, 3)
 
     def on_epoch_end(self, epoch, logs=None):
         elapsed, step = self.clock.elapsed, self.clock.step
-        seconds = max(elapsed - self._before[0], 1e-6)
-        images = (step - self._before[1]) * self.objective.stage.batch_size
-        self._before = elapsed, step
         rate = tf.convert_to_tensor(self.model.optimizer.learning_rate)
         row = {
             "stage": self.objective.name,
@@ -316,7 +326,7 @@ class Recorder(keras.callbacks.Callback):
             "step": step,
             "minutes": round(elapsed / 60.0, 3),
             "learning_rate": float(rate),
-            "images_per_second": round(images / seconds, 3),
+            "images_per_second": self._images_per_second(),
             **logs,
         }
         self.folder.append_history(row, self.columns)

@@ -260,10 +260,19 @@ def test_recorder_writes_row_state_and_tensorboard(tmp_path, monkeypatch):
         folder, objective, clock, [*columns, "sbd"], lambda *where: where[:2]
     )
     attach(recorder)
-    clock.step, now[0] = 3, 10.0
-    recorder.on_epoch_end(0, {"loss": 0.25})
-    clock.step, now[0] = 6, 40.0
-    recorder.on_epoch_end(1, {"loss": 0.125, "sbd": 70.0})
+
+    def train(epoch, seconds, logs):
+        recorder.on_epoch_begin(epoch)
+        for _ in range(3):
+            clock.step += 1
+            now[0] += seconds / 3
+            recorder.on_train_batch_end(clock.step)
+        # Validation, which is no training.
+        now[0] += 100.0
+        recorder.on_epoch_end(epoch, logs)
+
+    train(0, 10.0, {"loss": 0.25})
+    train(1, 30.0, {"loss": 0.125, "sbd": 70.0})
     lines = folder.history_file.read_text().splitlines()
     assert lines[0].split(",") == [*columns, "sbd"]
     assert [line.split(",")[:3] for line in lines[1:]] == [
@@ -272,7 +281,7 @@ def test_recorder_writes_row_state_and_tensorboard(tmp_path, monkeypatch):
     ]
     assert lines[1].endswith("0.25,")
     assert lines[2].endswith("0.125,70.0")
-    # Batches of 5.
+    # Three batches of 5, in 10 and in 30 seconds.
     assert [line.split(",")[4] for line in lines[1:]] == ["1.5", "0.5"]
     assert saved == [(1, 3), (2, 6)]
     events = list((tmp_path / "logs").glob("events*"))
