@@ -3,8 +3,9 @@
 import os
 
 from keras_recattend.errors import UserError
+from keras_recattend.layers.fused_normalization import has_gpu
 
-__all__ = ["check_memory", "stage_bytes"]
+__all__ = ["check_memory", "estimate", "out_of_memory", "stage_bytes"]
 
 # Floats kept for the backward pass per pixel, image and step beside the controller's:
 # mask, canvas, filters' products, the truth. Measured on `cvppp` and `cvppp_paper`.
@@ -82,9 +83,14 @@ def _segmentation_floats(config):
 def check_memory(config, names, machines=1):
     """Raise UserError when a stage cannot fit into this machine's memory.
 
+    Not where there is a GPU: what counts is its own memory, which TensorFlow does not
+    tell. See `estimate` and `out_of_memory`.
+
     Args:
         names: of the stages. machines: that share every batch.
     """
+    if has_gpu():
+        return
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
@@ -93,8 +99,40 @@ def check_memory(config, names, machines=1):
         needed = stage_bytes(config, name) / machines
         if needed > memory:
             raise UserError(
-                f"Stage {name} with batches of {config.stages[name].batch_size} images "
-                f"of {config.image_size[0]} x {config.image_size[1]} needs about "
+                f"Stage {name} with {_batches(config, name)} needs about "
                 f"{needed / 1e9:.0f} GB, this machine has {memory / 1e9:.0f} GB. Use a "
                 "smaller batch_size, image_size or number of canvases."
             )
+
+
+def estimate(config, name, replicas):
+    """Return what a stage may need of each device's memory, as words for the log.
+
+    Args:
+        replicas: devices that share every batch.
+    """
+    needed = stage_bytes(config, name) / replicas
+    return f"about {needed / 1e9:.1f} GB on each device" if has_gpu() else ""
+
+
+def out_of_memory(config, name, replicas):
+    """Return the UserError of a stage that has run out of memory.
+
+    Args:
+        replicas: devices that share every batch.
+    """
+    needed = stage_bytes(config, name) / replicas
+    smaller = config.stages[name].batch_size // 2 // replicas * replicas
+    size = f"--batch-size {smaller}" if smaller else "a smaller image_size"
+    return UserError(
+        f"Stage {name} with {_batches(config, name)} has run out of memory; it should "
+        f"have needed about {needed / 1e9:.1f} GB on each device. Start a new run with "
+        f"{size} or --precision mixed_bfloat16, or go on with --resume --strategy "
+        "mirrored on more GPUs."
+    )
+
+
+def _batches(config, name):
+    height, width = config.image_size
+    size = config.stages[name].batch_size
+    return f"batches of {size} images of {height} x {width}"

@@ -21,7 +21,7 @@ from keras_recattend.callbacks import (
 from keras_recattend.history_columns import history_columns
 from keras_recattend.kept_maps import KeptMaps
 from keras_recattend.losses_here import LossesHere
-from keras_recattend.memory import check_memory
+from keras_recattend.memory import check_memory, estimate, out_of_memory
 from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.scoring_predictor import ScoringPredictor
 from keras_recattend.training_pictures import MapPictures, StepPictures
@@ -151,6 +151,7 @@ class Training:
         Raises:
             Interrupted: after a signal, with everything saved.
             RunError: nothing to resume from.
+            UserError: a stage does not fit into the memory.
         """
         config = self.model.config
         names = stage_names(config, names, self.workers.machines)
@@ -221,7 +222,9 @@ class Training:
             callbacks += self._reports(objective, clock, validation, done)
         callbacks.append(EndInTime(validation, clock))
         limit = f"{minutes:.1f} minutes" if minutes else f"{clock.steps} steps"
-        _LOG.info("Stage %s: %s, batches of %d.", name, limit, stage.batch_size)
+        size = stage.batch_size
+        facts = [limit, f"batches of {size}", estimate(config, name, workers.replicas)]
+        _LOG.info("Stage %s: %s.", name, ", ".join(fact for fact in facts if fact))
         began = time.monotonic()
         clock.agree()
         if clock.done and not step:
@@ -237,6 +240,11 @@ class Training:
                     shuffle=False,
                     verbose=0,
                 )
+            except tf.errors.ResourceExhaustedError as error:
+                # TensorFlow's files tell of a full disk by the same error.
+                if "No space left" in str(error):
+                    raise
+                raise out_of_memory(config, name, workers.replicas) from error
             finally:
                 stop.restore()
         if clock.agree(stop.received is not None):

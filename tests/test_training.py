@@ -309,6 +309,31 @@ def test_minutes_end_a_stage(tmp_path):
     assert int(rows[-1]["step"]) >= 1
 
 
+def exhausting(monkeypatch, message):
+    def fit(self, *arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    monkeypatch.setattr(RecurrentAttention, "fit", fit)
+
+
+def test_a_device_that_runs_out_of_memory_is_told_with_the_remedy(
+    tmp_path, monkeypatch
+):
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    exhausting(monkeypatch, "OOM when allocating tensor with shape[8,224,224,64]")
+    with pytest.raises(
+        UserError, match=r"Stage segmentation with batches of 2 .*--batch-size 1 "
+    ):
+        start(tmp_path / "run", SMALL, examples=[])
+    assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_full_disk_is_no_lack_of_memory(tmp_path, monkeypatch):
+    exhausting(monkeypatch, "logs/events: No space left on device")
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        start(tmp_path / "run", SMALL, examples=[])
+
+
 # -- nothing validates -------------------------------------------------------------
 
 
