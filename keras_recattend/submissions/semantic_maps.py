@@ -13,12 +13,11 @@ The first kind that is there is used; colour and instance images are passed over
 
 import os
 import re
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from keras_recattend.errors import UserError
 from keras_recattend.submissions.cityscapes_classes import CLASSES
@@ -94,9 +93,11 @@ class SemanticMaps:
 def _classes(path, train_ids):
     try:
         # Pillow gives the indices of a palette image, OpenCV its colours.
-        with Image.open(path) as file:
+        # No other kind is tried: some of Pillow's readers start other programs (EPS).
+        with Image.open(path, formats=["PNG"]) as file:
             ids = np.asarray(file)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except Exception as error:
+        # Decoders of damaged files raise nearly every kind of exception.
         raise UserError(f"{path} cannot be read as an image ({error}).") from error
     if ids.ndim != 2 or ids.dtype.kind not in "ui" or ids.max() >= _VALUES:
         raise UserError(
@@ -113,14 +114,21 @@ def _probabilities(path):
     try:
         with np.load(path) as file:
             (array,) = (file[key] for key in file.files)
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:
+        # Damaged headers and compressed bytes raise nearly every kind of exception.
         raise UserError(f"{path} must hold one array ({error}).") from error
-    if array.ndim != 3 or array.shape[2] not in (len(CLASSES) + 1, TRAIN_CLASSES):
+    if (
+        array.dtype.kind not in "fiu"
+        or array.ndim != 3
+        or array.shape[2] not in (len(CLASSES) + 1, TRAIN_CLASSES)
+        or not array.size
+    ):
         raise UserError(
             f"{path} must hold probabilities [H, W, 9] or [H, W, 19], received "
             f"{array.dtype} {list(array.shape)}."
         )
-    if array.min() < 0 or abs(array.sum(axis=2) - 1).max() > 0.05:
+    # Asked for what must hold: of NaN, no comparison is true.
+    if not (array.min() >= 0 and abs(array.sum(axis=2) - 1).max() <= 0.05):
         raise UserError(
             f"{path} must hold probabilities that add up to 1 in every pixel; apply "
             "softmax first."

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from keras_recattend.errors import UserError
 from keras_recattend.submissions.semantic_maps import SemanticMaps
@@ -76,8 +76,12 @@ def test_refuses(tmp_path):
     [
         (np.full((3, 5, 8), 1 / 8), r"\[H, W, 9\] or .*received float64 \[3, 5, 8\]"),
         (np.full((3, 5), 1.0), r"received float64 \[3, 5\]"),
+        (np.full((0, 5, 9), 1.0), r"received float64 \[0, 5, 9\]"),
+        (np.full((3, 5, 9), "1"), r"received <U1 \[3, 5, 9\]"),
         (np.full((3, 5, 9), 1.0), "softmax"),
         (np.full((3, 5, 9), -1.0), "softmax"),
+        (np.where(np.arange(9) == 3, np.nan, np.full((3, 5, 9), 1 / 9)), "softmax"),
+        (np.full((3, 5, 9), np.nan), "softmax"),
     ],
 )
 def test_refuses_arrays(tmp_path, array, message):
@@ -98,4 +102,25 @@ def test_refuses_files(tmp_path):
         SemanticMaps(tmp_path)(NAME)
     np.savez(tmp_path / f"{NAME}.npz", a=np.zeros(1), b=np.zeros(1))
     with pytest.raises(UserError, match="must hold one array"):
+        SemanticMaps(tmp_path)(NAME)
+
+
+def test_refuses_damaged_archives(tmp_path):
+    """Wherever the damage is: numpy and zlib raise many kinds of exceptions."""
+    path = tmp_path / f"{NAME}.npz"
+    np.savez_compressed(path, np.full((30, 50, 9), 1 / 9))
+    whole = path.read_bytes()
+    for place in range(60, len(whole) - 200, 7):
+        data = bytearray(whole)
+        data[place] ^= 255
+        path.write_bytes(data)
+        with pytest.raises(UserError, match="must hold one array"):
+            SemanticMaps(tmp_path)(NAME)
+
+
+def test_no_other_program_is_started(tmp_path, monkeypatch):
+    """As Pillow does for PostScript, whatever the file is called."""
+    Image.new("L", (5, 3)).save(tmp_path / f"{NAME}.png", "EPS")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("it was"))
+    with pytest.raises(UserError, match="cannot be read as an image"):
         SemanticMaps(tmp_path)(NAME)
