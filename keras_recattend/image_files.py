@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from keras_recattend.errors import UserError
+from keras_recattend.planar_tiff import is_misread, planes_of
 
 __all__ = [
     "MOST_PIXELS",
@@ -40,6 +41,9 @@ MOST_PIXELS = 178_956_970
 MOST_PIXELS_A_BATCH = 64_000_000
 # Tags of TIFF 6.0 and DNG 1.4: bit 0 of the first says that it is a reduced picture.
 NEW_SUBFILE_TYPE, DNG_VERSION = 254, 50706
+# And what says that 0 is white.
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+ORIENTATION = 0x0112
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -77,10 +81,13 @@ def as_shown(picture: Image.Image, name: str | os.PathLike = "The picture"):
     Raises:
         ImageError: it is of another kind.
     """
-    image = ImageOps.exif_transpose(picture)
+    white_is_zero = _tag(picture, PHOTOMETRIC) == WHITE_IS_ZERO
+    image = ImageOps.exif_transpose(_of_planes(picture, name))
     image.load()
     if image.mode in SIXTEEN_BITS:
-        image = Image.fromarray(_eight_bits(name, np.asarray(image)))
+        grey = _eight_bits(name, np.asarray(image))
+        # Pillow turns those of 8 bits round itself.
+        image = Image.fromarray(255 - grey if white_is_zero else grey)
     elif image.mode == "F":
         raise ImageError(
             f"{name} holds floating-point values; expected an 8- or 16-bit "
@@ -159,10 +166,7 @@ def opened(path):
         ) from error
     except Exception as error:
         # Decoders of damaged files raise nearly every kind of exception.
-        raise ImageError(
-            f"{path} cannot be read, it is damaged or cut short ({error}). Copy or "
-            "download it again."
-        ) from error
+        raise ImageError(_damaged(path, error)) from error
 
 
 def _check_size_and_pages(path, file):
@@ -181,9 +185,36 @@ def _check_size_and_pages(path, file):
         )
 
 
+def _of_planes(picture, name):
+    """The picture, read otherwise where Pillow would read noise."""
+    if not is_misread(picture):
+        return picture
+    try:
+        planes = planes_of(picture)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ImageError(_damaged(name, error)) from error
+    bands = [Image.fromarray(_eight_bits(name, plane)) for plane in planes]
+    image = Image.merge(picture.mode, bands)
+    image.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
+    return image
+
+
+def _tag(picture, number):
+    return picture.tag_v2.get(number) if hasattr(picture, "tag_v2") else None
+
+
 def _is_preview(file):
     """Whether what Pillow sees of a TIFF is a thumbnail: NEF and DNG look so."""
     return bool(file.tag_v2.get(NEW_SUBFILE_TYPE, 0) & 1 or DNG_VERSION in file.tag_v2)
+
+
+def _damaged(path, error):
+    return (
+        f"{path} cannot be read, it is damaged or cut short ({error}). Copy or "
+        "download it again."
+    )
 
 
 def _too_large(path, size=""):

@@ -30,7 +30,7 @@ __all__ = [
 
 FORMAT = 1
 # Raised whenever the same weights and settings give other results than before.
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 TABLES = ("counts.csv", "objects.csv", "report.html")
 *FOLDERS, EXPLANATIONS = RESULTS  # explanations only where they are asked for
 COUNTS = ("file", "name", "count", "mean_score", "status", "message")

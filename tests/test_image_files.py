@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageFile
 
 from keras_recattend.image_files import ImageError, as_rgb, read_image
@@ -85,6 +86,73 @@ def test_16_bits_become_8(tmp_path, suffix):
     # 257 steps of 16 bits are one of 8, rounded: 128 / 257 = 0.498, 129 / 257 = 0.502.
     np.testing.assert_array_equal(image[..., 0], [[0, 0, 1], [1, 128, 255]])
     assert (image == image[..., :1]).all()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"byteorder": ">"},
+        {"rowsperstrip": 5},
+        {"tile": (16, 16)},
+        {"compression": "zlib"},  # libtiff's, by way of Pillow
+    ],
+    ids=["plain", "big endian", "strips", "tiles", "compressed"],
+)
+def test_16_bits_in_planes(tmp_path, form):
+    """Pillow takes planes that are not compressed for 8 bits, and shows noise."""
+    deep = quarters().astype(np.uint16) * 257
+    tifffile.imwrite(
+        tmp_path / "planes.tif",
+        deep.transpose(2, 0, 1),
+        photometric="rgb",
+        planarconfig="separate",
+        **form,
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "planes.tif"), quarters())
+
+
+def test_planes_with_alpha_and_turned(tmp_path):
+    deep = np.dstack([quarters(), quarters()[..., 0]]).astype(np.uint16) * 257
+    tifffile.imwrite(
+        tmp_path / "planes.tif",
+        deep.transpose(2, 0, 1),
+        photometric="rgb",
+        planarconfig="separate",
+        extrasamples=["unassalpha"],
+        extratags=[(274, 3, 1, 6, True)],
+    )
+    image = read_image(tmp_path / "planes.tif")
+    np.testing.assert_array_equal(image, np.rot90(quarters(), -1))
+
+
+def test_planes_of_ink(tmp_path):
+    inks = np.zeros((4, 8, 9), np.uint16)
+    inks[0, :4] = inks[3, 4:] = 65_535  # cyan above, black below
+    tifffile.imwrite(
+        tmp_path / "ink.tif", inks, photometric="separated", planarconfig="separate"
+    )
+    image = read_image(tmp_path / "ink.tif")
+    assert image[0, 0].tolist() == [0, 255, 255]
+    assert image[7, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_zero(tmp_path, dtype):
+    """Scanners write so; Pillow turns only 8 bits round."""
+    most = np.iinfo(dtype).max
+    grey = np.array([[0, most], [most // 3, 0]], dtype)
+    tifffile.imwrite(tmp_path / "white.tif", grey, photometric="miniswhite")
+    image = read_image(tmp_path / "white.tif")
+    np.testing.assert_array_equal(image[..., 1], [[255, 0], [170, 255]])
+
+
+def test_planes_that_are_cut_short(tmp_path):
+    path = tmp_path / "planes.tif"
+    deep = quarters().astype(np.uint16).transpose(2, 0, 1)
+    tifffile.imwrite(path, deep, photometric="rgb", planarconfig="separate")
+    path.write_bytes(path.read_bytes()[:-900])
+    refuses(path, "damaged")
 
 
 def test_one_bit(tmp_path):

@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from datasets.errors import DataError
@@ -45,6 +46,18 @@ def test_16_bit_grey_is_scaled(tmp_path, suffix):
     image = read_image(saved(tmp_path / f"a.{suffix}", values))
     assert image[..., 0].tolist() == [[0, 1, 128], [255, 1, 254]]
     assert image.dtype == np.uint8
+
+
+def test_16_bits_in_planes(tmp_path):
+    """From bytes, too, as LabelMe has them."""
+    deep = (RGB.astype(np.uint16) * 257).transpose(2, 0, 1)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, deep, photometric="rgb", planarconfig="separate")
+    for source in (path, io.BytesIO(path.read_bytes())):
+        np.testing.assert_array_equal(read_image(source), RGB)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"a\.tif cannot be read, it is damaged"):
+        read_image(path)
 
 
 def test_black_and_white(tmp_path):
