@@ -73,6 +73,7 @@ def main():
     options = parse()
     from keras_recattend import coco, predict_files, predictions
     from keras_recattend.input_files import find_images, source_of
+    from keras_recattend.prediction_settings import settings_of
     from keras_recattend.run_folder import find_weights
 
     # All that can be wrong is told before TensorFlow is loaded.
@@ -90,7 +91,7 @@ def main():
     from keras_recattend import load
 
     segmenter = load(options.weights, options.batch_size, **inference_changes(options))
-    settings = predictions.settings_of(
+    settings = settings_of(
         segmenter.model.config, segmenter.weights, options.weights, options.overlay_size
     )
     folder.prepare(settings, map(source_of, files), options.overwrite)

@@ -12,6 +12,7 @@ from pathlib import Path
 from keras_recattend.errors import UserError
 from keras_recattend.input_files import RESULTS, readable, source_of
 from keras_recattend.prediction_record import Record
+from keras_recattend.prediction_settings import differences, digest_of
 from keras_recattend.regions import Region, regions_of
 from keras_recattend.result_pictures import (
     encoded_png,
@@ -24,13 +25,10 @@ from keras_recattend.whole_files import write_atomically
 __all__ = [
     "OutputError",
     "PredictionFolder",
-    "settings_of",
     "writing_to",
 ]
 
 FORMAT = 1
-# Raised whenever the same weights and settings give other results than before.
-RESULTS_VERSION = 2
 TABLES = ("counts.csv", "objects.csv", "report.html")
 *FOLDERS, EXPLANATIONS = RESULTS  # explanations only where they are asked for
 COUNTS = ("file", "name", "count", "mean_score", "status", "message")
@@ -129,8 +127,7 @@ class PredictionFolder:
         """Make the folder ready for results made with these settings.
 
         Args:
-            settings: what the results depend on, JSON values. `weights` is how they
-                were called and may differ: their digest counts.
+            settings: what the results depend on, as of `settings_of`.
             sources: resolved paths of the pictures to come.
             overwrite: whether results made with other settings may be replaced.
 
@@ -138,9 +135,9 @@ class PredictionFolder:
             OutputError: there are such results; or the folder cannot be written to.
         """
         old = self._settings()
-        differences = _differences(old, settings) if old else []
-        if differences:
-            self._check_replaceable(differences, set(map(str, sources)), overwrite)
+        changes = differences(old, settings) if old else []
+        if changes:
+            self._check_replaceable(changes, set(map(str, sources)), overwrite)
         with writing_to(self.path):
             # First of all: it tells that the folders are ours.
             text = json.dumps({"format": FORMAT, **settings}, indent=2) + "\n"
@@ -151,7 +148,7 @@ class PredictionFolder:
                 # What a process that was killed left behind.
                 for path in folder.glob(".*.tmp"):
                     path.unlink(missing_ok=True)
-        self.digest = _digest(settings)
+        self.digest = digest_of(settings)
 
     def records(self):
         """Return the `Record` of each picture that has one, by its source."""
@@ -309,12 +306,12 @@ class PredictionFolder:
             )
         return values
 
-    def _check_replaceable(self, differences, sources, overwrite):
+    def _check_replaceable(self, changes, sources, overwrite):
         records = self.records()
         if not records:
             return
         what = f"{readable(self.path)} holds results of other settings: " + "; ".join(
-            differences
+            changes
         )
         if not overwrite:
             raise OutputError(
@@ -337,28 +334,6 @@ class PredictionFolder:
             )
 
 
-def settings_of(config, weights_file, weights, overlay_size):
-    """Return all that results depend on, for `PredictionFolder.prepare`.
-
-    Args:
-        config: a `Config`. weights_file: the file that was loaded.
-        weights: what the user calls them. overlay_size: in pixels.
-    """
-    network = config.to_dict()
-    inference = network.pop("inference")
-    # How it was trained shows in the weights alone.
-    del network["stages"]
-    del network["box_network"]["recompute"]
-    return {
-        "results_version": RESULTS_VERSION,
-        "weights": str(weights),
-        "weights_sha256": hashlib.sha256(Path(weights_file).read_bytes()).hexdigest(),
-        "config_sha256": hashlib.sha256(json.dumps(network).encode()).hexdigest(),
-        "inference": inference,
-        "overlay_size": overlay_size,
-    }
-
-
 def _csv(columns, rows):
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])
@@ -367,30 +342,3 @@ def _csv(columns, rows):
 
 def _number(value, digits):
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def _digest(settings):
-    counted = {k: v for k, v in settings.items() if k != "weights"}
-    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
-
-
-def _differences(old, new):
-    """Return `name: old, now new` for each setting that differs."""
-    missing = object()
-    lines = []
-    for key in {**old, **new}:
-        before, now = old.get(key, missing), new.get(key, missing)
-        if key == "weights" or before == now:
-            continue
-        if isinstance(before, dict) and isinstance(now, dict):
-            lines += [f"{key} {line}" for line in _differences(before, now)]
-        elif key == "results_version":
-            lines.append("another version of this program")
-        elif key.endswith("sha256"):
-            lines.append(f"another {key.removesuffix('_sha256')} file")
-        else:
-            lines.append(
-                f"{key} was {'unset' if before is missing else before}, "
-                f"now {'unset' if now is missing else now}"
-            )
-    return lines

@@ -23,6 +23,7 @@ from keras_recattend.metrics.report import (
     write_json,
 )
 from keras_recattend.prediction import Predictor
+from keras_recattend.versions import installed_versions
 from keras_recattend.visualize import comparison, sheet
 from keras_recattend.whole_files import replacing
 
@@ -43,15 +44,10 @@ LONGEST = 1000
 
 def versions():
     """Return what a result depends on: versions and machine, one line."""
-    import keras
-    import tensorflow as tf
-
-    import keras_recattend
-
+    packages = [f"{name} {number}" for name, number in installed_versions().items()]
     return (
-        f"keras_recattend {keras_recattend.__version__}, tensorflow {tf.__version__}, "
-        f"keras {keras.__version__}, numpy {np.__version__}, python "
-        f"{platform.python_version()}, {os.cpu_count()} cores"
+        f"{', '.join(packages)}, python {platform.python_version()}, "
+        f"{os.cpu_count()} cores"
     )
 
 

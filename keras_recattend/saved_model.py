@@ -8,8 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
-import keras_recattend
 from keras_recattend.errors import UserError
+from keras_recattend.versions import installed_versions
 
 __all__ = ["ExportError", "check_free", "write"]
 
@@ -105,18 +105,11 @@ def _of_one_view(inference):
 
 def _about(model, inference, weights):
     """What `export.json` says: what the export was made of, and with what."""
-    import keras
-    import tensorflow as tf
-
     return {
         "format": FORMAT,
         "weights": weights,
         "config": model.config.replace(inference=inference).to_dict(),
-        "versions": {
-            "keras_recattend": keras_recattend.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-        },
+        "versions": installed_versions(),
     }
 
 

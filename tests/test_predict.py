@@ -111,6 +111,7 @@ def test_as_a_process(run, photos, tmp_path):
     settings = json.loads((out / "settings.json").read_text())
     assert settings["weights"] == str(run)
     assert settings["inference"]["min_area"] == 2
+    assert settings["versions"]["keras_recattend"] == keras_recattend.__version__
     assert not [p for p in out.rglob("*") if p.name.startswith(".")]
 
 

@@ -17,10 +17,11 @@ from PIL import Image
 from stub_predictor import Stub, found, picture
 
 from keras_recattend import predict_files as module
-from keras_recattend import predictions
+from keras_recattend import prediction_settings, predictions
 from keras_recattend.input_files import find_images, source_of
 from keras_recattend.predict_files import predict_files
-from keras_recattend.predictions import OutputError, PredictionFolder, settings_of
+from keras_recattend.prediction_settings import settings_of
+from keras_recattend.predictions import OutputError, PredictionFolder
 from keras_recattend.result_pictures import picture_of, png_of_labels, thumbnail_of
 from keras_recattend.whole_files import write_atomically
 
@@ -363,7 +364,7 @@ def test_results_of_another_version_are_refused(photos, tmp_path, monkeypatch):
     out = tmp_path / "out"
     predict(photos, out, settings=settings())
     assert predict(photos, out, settings=settings()).skipped == 3
-    monkeypatch.setattr(predictions, "RESULTS_VERSION", 99)
+    monkeypatch.setattr(prediction_settings, "RESULTS_VERSION", 99)
     with pytest.raises(OutputError, match="another version of this program"):
         predict(photos, out, settings=settings())
 
@@ -372,6 +373,18 @@ def test_the_same_weights_by_another_name(photos, tmp_path):
     predict(photos, tmp_path / "out")
     moved = {**SETTINGS, "weights": "moved"}
     assert predict(photos, tmp_path / "out", settings=moved).skipped == 3
+
+
+def test_other_versions_are_told_and_refused_by_nobody(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out, settings={**SETTINGS, "versions": {"numpy": "2.0"}})
+    for numbers in ({"numpy": "2.1"}, {}):
+        settings = {**SETTINGS, "versions": numbers}
+        assert predict(photos, out, settings=settings).skipped == 3
+        written = json.loads((out / "settings.json").read_text())
+        assert written["versions"] == numbers
+    # Folders of before they were kept.
+    assert predict(photos, out).skipped == 3
 
 
 def test_overwrite(photos, tmp_path):
