@@ -94,19 +94,20 @@ def main():
     settings = settings_of(
         segmenter.model.config, segmenter.weights, options.weights, options.overlay_size
     )
-    folder.prepare(settings, map(source_of, files), options.overwrite)
-    outcome = predict_files.predict_files(
-        segmenter.predictor,
-        folder,
-        files,
-        problems=problems,
-        overwrite=options.overwrite,
-        overlay_size=options.overlay_size,
-        coco=coco_file,
-        weights=options.weights,
-        explain=segmenter.explain if options.explain else None,
-        most=segmenter.model.config.max_instances,
-    )
+    with folder.locked():
+        folder.prepare(settings, map(source_of, files), options.overwrite)
+        outcome = predict_files.predict_files(
+            segmenter.predictor,
+            folder,
+            files,
+            problems=problems,
+            overwrite=options.overwrite,
+            overlay_size=options.overlay_size,
+            coco=coco_file,
+            weights=options.weights,
+            explain=segmenter.explain if options.explain else None,
+            most=segmenter.model.config.max_instances,
+        )
     _finish(outcome, folder.path)
 
 

@@ -9,6 +9,7 @@ import json
 import os
 from pathlib import Path
 
+from keras_recattend import file_lock
 from keras_recattend.errors import UserError
 from keras_recattend.input_files import RESULTS, readable, source_of
 from keras_recattend.prediction_record import Record
@@ -33,6 +34,8 @@ TABLES = ("counts.csv", "objects.csv", "report.html")
 *FOLDERS, EXPLANATIONS = RESULTS  # explanations only where they are asked for
 COUNTS = ("file", "name", "count", "mean_score", "status", "message")
 OBJECTS = ("file", "name", *Region._fields)
+# Stays, empty: two processes could lock two files of a name that comes and goes.
+LOCK = "lock"
 # What napari saves a label map as.
 CORRECTIONS = (".tif", ".tiff")
 # Why a row is not what these weights and settings say of the picture as it is now.
@@ -122,6 +125,26 @@ class PredictionFolder:
 
     def record_file(self, name):
         return self.path / "records" / f"{name}.json"
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Hold the folder for this process, from `prepare` to the last table.
+
+        Raises:
+            OutputError: another process has it, or it cannot be written to.
+        """
+        with writing_to(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            # "a": where somebody has a file of that name, it stays as it is.
+            file = open(self.path / LOCK, "a")  # noqa: SIM115
+        with file:
+            if not file_lock.take(file):
+                raise OutputError(
+                    f"Another predict.py writes to {readable(self.path)} just now. "
+                    "Wait until it has ended, and give this command again, or name "
+                    "another folder with --out."
+                )
+            yield
 
     def prepare(self, settings, sources, overwrite=False):
         """Make the folder ready for results made with these settings.

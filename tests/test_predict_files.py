@@ -16,8 +16,8 @@ import tiny
 from PIL import Image
 from stub_predictor import Stub, found, picture
 
+from keras_recattend import file_lock, prediction_settings, predictions
 from keras_recattend import predict_files as module
-from keras_recattend import prediction_settings, predictions
 from keras_recattend.input_files import find_images, source_of
 from keras_recattend.predict_files import predict_files
 from keras_recattend.prediction_settings import settings_of
@@ -44,10 +44,11 @@ def predict(paths, out, stub=None, settings=SETTINGS, **options):
     files, problems = find_images(paths)
     folder = PredictionFolder(out)
     overwrite = options.get("overwrite", False)
-    folder.prepare(settings, map(source_of, files), overwrite)
-    return predict_files(
-        stub or Stub(), folder, files, problems=problems, weights="w", **options
-    )
+    with folder.locked():
+        folder.prepare(settings, map(source_of, files), overwrite)
+        return predict_files(
+            stub or Stub(), folder, files, problems=problems, weights="w", **options
+        )
 
 
 def table(out, name):
@@ -87,7 +88,7 @@ def test_all_files(photos, tmp_path):
         *(f"labels/{n}.png" for n in names),
         *(f"overlays/{n}.png" for n in names),
         *(f"records/{n}.json" for n in names),
-        *("settings.json", "counts.csv", "objects.csv", "report.html"),
+        *("settings.json", "counts.csv", "objects.csv", "report.html", "lock"),
     }
 
 
@@ -708,6 +709,29 @@ def test_a_file_in_place_of_the_folder(photos, tmp_path):
         predict(photos, tmp_path / "file")
     with pytest.raises(OutputError, match="cannot be written to"):
         predict(photos, tmp_path / "file" / "out")
+
+
+@pytest.mark.skipif(file_lock.fcntl is None, reason="no locks here")
+def test_one_process_at_a_time(photos, tmp_path):
+    """Names are given once: two of them would take the same."""
+    out = tmp_path / "out"
+
+    class Second(Stub):
+        def __call__(self, images):
+            before = content(out)
+            with pytest.raises(OutputError, match=r"Another predict\.py.*--out"):
+                predict(photos, out, settings=OTHER, overwrite=True)
+            assert content(out) == before
+            return super().__call__(images)
+
+    assert predict(photos, out, Second()).predicted == 3
+    assert predict(photos, out).skipped == 3
+
+
+def test_somebodys_file_called_lock_stays(photos):
+    (photos / "lock").write_text("mine")
+    predict(photos, photos)
+    assert (photos / "lock").read_text() == "mine"
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="may write anywhere")
