@@ -97,19 +97,18 @@ COLUMNS = (
 )
 
 
-def html_report(records, failures, weights, kept=()):
+def html_report(rows, failures, weights):
     """Return the page as text.
 
     It has thumbnails as data URIs (of the first `MOST_THUMBNAILS` pictures), a table
     that sorts, and a histogram of the counts. Overlays are linked beside it.
 
     Args:
-        records: `Record`s of the pictures that have results.
+        rows: `Row`s of the pictures that have results.
         failures: (file, message) of those that could not be read.
         weights: how the weights are called.
-        kept: names of the records that are not of these settings, or not of their
-            pictures as they are.
     """
+    records = [row.record for row in rows]
     counts = np.array([record.count for record in records], np.int64)
     facts = [("Pictures", len(records)), ("Objects", int(counts.sum()))]
     if len(counts):
@@ -119,11 +118,8 @@ def html_report(records, failures, weights, kept=()):
             ("Least and most", f"{counts.min()} to {counts.max()}"),
         ]
     facts.append(("Failed", len(failures)))
-    rows = [
-        _row(record, i < MOST_THUMBNAILS, "kept" if record.name in kept else "ok")
-        for i, record in enumerate(records)
-    ]
-    rows += [_failed_row(file, message) for file, message in failures]
+    lines = [_row(row, i < MOST_THUMBNAILS) for i, row in enumerate(rows)]
+    lines += [_failed_row(file, message) for file, message in failures]
     note = ""
     if len(records) > MOST_THUMBNAILS:
         note = (
@@ -137,7 +133,7 @@ def html_report(records, failures, weights, kept=()):
         histogram=_histogram(counts) if len(counts) else "",
         note=note,
         headings="".join(_heading(i, *column) for i, column in enumerate(COLUMNS)),
-        rows="\n".join(rows),
+        rows="\n".join(lines),
     )
 
 
@@ -156,7 +152,8 @@ def _heading(column, name, kind):
     )
 
 
-def _row(record, with_thumbnail, status):
+def _row(row, with_thumbnail):
+    record = row.record
     link = _text("overlays/" + urllib.parse.quote(_plain(f"{record.name}.png")))
     shown = "overlay"
     if with_thumbnail:
@@ -171,7 +168,7 @@ def _row(record, with_thumbnail, status):
     return (
         f'<tr><td><a href="{link}">{shown}</a></td><td>{_text(record.file)}</td>'
         f'<td class="number">{record.count}</td><td class="number">{score}</td>'
-        f'<td class="number">{area}</td><td>{status}</td></tr>'
+        f'<td class="number">{area}</td><td>{row.status}</td></tr>'
     )
 
 

@@ -3,18 +3,17 @@
 import dataclasses
 import logging
 import os
+import typing
 from pathlib import Path
 
+import numpy as np
 import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from keras_recattend.ahead import WriteBehind, grouped, read_ahead
-from keras_recattend.coco import write_coco
-from keras_recattend.html_report import html_report
 from keras_recattend.image_files import MOST_PIXELS_A_BATCH, ImageError, read_image
 from keras_recattend.input_files import readable, result_names, source_of
-from keras_recattend.predictions import writing_to
-from keras_recattend.whole_files import write_atomically
+from keras_recattend.prediction_summaries import write_summaries
 
 __all__ = ["Outcome", "predict_files"]
 
@@ -69,6 +68,19 @@ class Outcome:
         _LOG.warning("kept: %s", message)
 
 
+class _Picture(typing.NamedTuple):
+    """One that was read. `about` is its `os.stat_result` from before that."""
+
+    file: Path
+    name: str
+    about: os.stat_result
+    image: np.ndarray
+
+    @property
+    def pixels(self):
+        return self.image.shape[0] * self.image.shape[1]
+
+
 def predict_files(
     predictor,
     folder,
@@ -110,130 +122,153 @@ def predict_files(
     Raises:
         UserError: results cannot be written.
     """
-    records = folder.records()
-    names = result_names(files, {s: r.name for s, r in records.items()})
-    outcome, todo, unexplained = Outcome(), [], []
+    call = _Call(predictor, folder, explain, overlay_size)
     for path, message in problems:
-        outcome.fail(path, message)
-    for file, name in zip(files, names, strict=True):
-        record = records.get(source_of(file))
-        if not overwrite and folder.is_done(record, file):
-            outcome.skipped += 1
-            if explain is not None and not folder.is_explained(record):
-                unexplained.append((file, name))
-        elif not _must_stay(folder, record, file, name, outcome):
-            todo.append((file, name))
+        call.outcome.fail(path, message)
+    call.sort(files, overwrite)
     try:
+        call.run()
+    except KeyboardInterrupt:
+        write_summaries(folder, call.outcome, weights=weights, most=most)
+        raise
+    write_summaries(folder, call.outcome, weights=weights, most=most, coco=coco)
+    return call.outcome
+
+
+class _Call:
+    """Pictures on their way through the network into the folder.
+
+    Args:
+        predictor, folder, explain, overlay_size: as for `predict_files`.
+
+    Attributes:
+        outcome: what became of them so far.
+    """
+
+    def __init__(self, predictor, folder, explain, overlay_size):
+        self.outcome = Outcome()
+        self._predictor, self._explain = predictor, explain
+        self._folder, self._overlay_size = folder, overlay_size
+        self._records = folder.records()
+        # (file, name) each.
+        self._todo, self._unexplained = [], []
+
+    def sort(self, files, overwrite):
+        """Give names, and find out what is to be done."""
+        taken = {source: record.name for source, record in self._records.items()}
+        for file, name in zip(files, result_names(files, taken), strict=True):
+            record = self._records.get(source_of(file))
+            if not overwrite and self._folder.is_done(record, file):
+                self.outcome.skipped += 1
+                if self._explain is not None and not self._folder.is_explained(record):
+                    self._unexplained.append((file, name))
+            elif not self._must_stay(file, name):
+                self._todo.append((file, name))
+
+    def run(self):
+        """Predict and explain all that is to be done."""
+        total = len(self._todo) + len(self._unexplained)
         with (
             logging_redirect_tqdm(),
             # disable=None: only where someone is watching.
-            tqdm.tqdm(
-                total=len(todo) + len(unexplained), unit="image", disable=None
-            ) as progress,
+            tqdm.tqdm(total=total, unit="image", disable=None) as progress,
             WriteBehind() as behind,
         ):
-
-            def write(batch, results):
-                for (file, name, about, image), one in zip(batch, results, strict=True):
-                    # Hours may have passed since it was looked at.
-                    record = records.get(source_of(file))
-                    if _must_stay(folder, record, file, name, outcome):
-                        continue
-                    found = one.found if explain else one
-                    folder.write(file, name, image, found, overlay_size, about)
-                    if explain:
-                        folder.write_explanation(name, one)
-                    outcome.predicted += 1
-
-            def write_explanation(batch, explanations):
-                for (_, name, *_), one in zip(batch, explanations, strict=True):
-                    folder.write_explanation(name, one)
-                    outcome.explained += 1
-
-            for batch in _batches(todo, predictor.batch_size, outcome, progress):
-                for part, results in _run(explain or predictor, batch, outcome):
-                    behind(write, part, results)
+            function = self._explain or self._predictor
+            size = self._predictor.batch_size
+            for batch in self._batches(self._todo, size, progress):
+                for part, results in self._asked(function, batch):
+                    behind(self._write, part, results)
                 progress.update(len(batch))
             # Label maps, which may be corrected ones, stay as they are.
-            for batch in _batches(unexplained, 1, outcome, progress):
-                for part, explanations in _run(explain, batch, outcome):
-                    behind(write_explanation, part, explanations)
+            for batch in self._batches(self._unexplained, 1, progress):
+                for part, explanations in self._asked(self._explain, batch):
+                    behind(self._write_explanations, part, explanations)
                 progress.update(1)
-    except KeyboardInterrupt:
-        _write_summaries(folder, outcome, None, weights, most)
-        raise
-    _write_summaries(folder, outcome, coco, weights, most)
-    return outcome
 
+    def _write(self, batch, results):
+        for picture, result in zip(batch, results, strict=True):
+            # Hours may have passed since it was looked at.
+            if self._must_stay(picture.file, picture.name):
+                continue
+            found = result.found if self._explain else result
+            self._folder.write(
+                picture.file,
+                picture.name,
+                picture.image,
+                found,
+                self._overlay_size,
+                picture.about,
+            )
+            if self._explain:
+                self._folder.write_explanation(picture.name, result)
+            self.outcome.predicted += 1
 
-def _must_stay(folder, record, file, name, outcome):
-    """Whether the label map of that name is somebody's work; if so, it is told."""
-    labels = folder.current_labels(name)
-    if record is not None and folder.was_corrected(record):
-        outcome.keep(file, labels)
-        return True
-    if record is None and labels.exists():
-        outcome.fail(file, _in_the_way(labels))
-        return True
-    return False
+    def _write_explanations(self, batch, explanations):
+        for picture, explanation in zip(batch, explanations, strict=True):
+            self._folder.write_explanation(picture.name, explanation)
+            self.outcome.explained += 1
 
+    def _must_stay(self, file, name):
+        """Whether the label map of that name is somebody's work; if so, it is told."""
+        record = self._records.get(source_of(file))
+        labels = self._folder.current_labels(name)
+        if record is not None and self._folder.was_corrected(record):
+            self.outcome.keep(file, labels)
+            return True
+        if record is None and labels.exists():
+            self.outcome.fail(file, _in_the_way(labels))
+            return True
+        return False
 
-def _batches(todo, size, outcome, progress):
-    """Yield lists of (file, name, about, image); those that fail go to `outcome`."""
-    pictures = _pictures(todo, outcome, progress)
-    return grouped(pictures, size, MOST_PIXELS_A_BATCH, lambda one: _pixels(one[-1]))
+    def _batches(self, todo, size, progress):
+        """Yield lists of `_Picture`s that can be read."""
+        pictures = self._pictures(todo, progress)
+        return grouped(pictures, size, MOST_PIXELS_A_BATCH, lambda one: one.pixels)
 
+    def _pictures(self, todo, progress):
+        ahead = read_ahead(_read, todo, MOST_PIXELS_A_BATCH, lambda one: one.pixels)
+        for (file, _), picture, error in ahead:
+            if error is None:
+                yield picture
+                continue
+            if isinstance(error, ImageError):
+                self.outcome.fail(file, str(error))
+            elif isinstance(error, OSError):
+                self.outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
+            else:
+                raise error
+            progress.update(1)
 
-def _pictures(todo, outcome, progress):
-    """Yield (file, name, about, image) of those that can be read."""
-    ahead = read_ahead(
-        _read, todo, MOST_PIXELS_A_BATCH, lambda result: _pixels(result[1])
-    )
-    for (file, name), result, error in ahead:
-        if error is None:
-            yield file, name, *result
-            continue
-        if isinstance(error, ImageError):
-            outcome.fail(file, str(error))
-        elif isinstance(error, OSError):
-            outcome.fail(file, f"{file} cannot be opened ({error.strerror}).")
-        else:
-            raise error
-        progress.update(1)
+    def _asked(self, function, batch):
+        """Yield (part of the batch, its results): one part, if memory suffices.
+
+        One picture alone that does not fit has failed.
+        """
+        try:
+            results = function([picture.image for picture in batch])
+        except Exception as error:
+            if not _out_of_memory(error):
+                raise
+            if len(batch) > 1:
+                for one in batch:
+                    yield from self._asked(function, [one])
+            else:
+                (picture,) = batch
+                height, width = picture.image.shape[:2]
+                self.outcome.fail(
+                    picture.file,
+                    f"{picture.file} ({width} x {height}) does not fit into memory. "
+                    "Reduce it or cut it into parts.",
+                )
+            return
+        yield batch, results
 
 
 def _read(item):
-    file, _ = item
+    file, name = item
     about = file.stat()  # before it is read: a change in between shows
-    return about, read_image(file)
-
-
-def _pixels(image):
-    return image.shape[0] * image.shape[1]
-
-
-def _run(function, batch, outcome):
-    """Yield (part of the batch, results of its images): one part, if memory suffices.
-
-    One picture alone that does not fit has failed.
-    """
-    try:
-        results = function([image for *_, image in batch])
-    except Exception as error:
-        if not _out_of_memory(error):
-            raise
-        if len(batch) > 1:
-            for one in batch:
-                yield from _run(function, [one], outcome)
-        else:
-            file, _, _, image = batch[0]
-            outcome.fail(
-                file,
-                f"{file} ({image.shape[1]} x {image.shape[0]}) does not fit into "
-                "memory. Reduce it or cut it into parts.",
-            )
-        return
-    yield batch, results
+    return _Picture(file, name, about, read_image(file))
 
 
 def _out_of_memory(error):
@@ -241,68 +276,6 @@ def _out_of_memory(error):
     return isinstance(error, MemoryError) or (
         type(error).__name__ == "ResourceExhaustedError"
     )
-
-
-def _write_summaries(folder, outcome, coco, weights, most):
-    records, left_out = [], []
-    for source, record in folder.records().items():
-        if source in outcome.sources:
-            continue  # results of a picture that cannot be read any more
-        earlier = folder.is_earlier(record) and not folder.was_corrected(record)
-        (left_out if earlier else records).append(record)
-    for some in (records, left_out):
-        some.sort(key=lambda record: (record.file, record.name))
-    _tell_gone(records)
-    _tell_earlier(left_out)
-    # Looked at once: a picture may change while the summaries are written.
-    kept = {r.name: why for r in records if (why := folder.why_kept(r))}
-    _tell_full([r for r in records if r.name not in kept], most)
-    folder.write_tables(records, outcome.failures, kept, most)
-    with writing_to(folder.path):
-        page = html_report(records, outcome.failures, weights, kept)
-        write_atomically(folder.path / "report.html", page.encode())
-    if coco is not None:
-        with writing_to(coco):
-            write_coco(folder, records, coco)
-
-
-def _tell_gone(records):
-    """Tell of rows whose pictures were moved or deleted: they stay, perhaps twice."""
-    gone = [record for record in records if not os.path.lexists(record.source)]
-    if gone:
-        _LOG.warning(
-            "%d pictures in the tables are no longer where they were (%s); if they "
-            "were moved, they may be there twice. Their rows stay until their files "
-            "in records/ are deleted (%s.json).",
-            len(gone),
-            gone[0].file,
-            gone[0].name,
-        )
-
-
-def _tell_earlier(left_out):
-    """Tell of results of other settings, after an --overwrite that was interrupted."""
-    if left_out:
-        _LOG.warning(
-            "%d pictures have results of earlier settings alone and are in no table "
-            "(%s). Give them, too.",
-            len(left_out),
-            left_out[0].file,
-        )
-
-
-def _tell_full(records, most):
-    """Tell of pictures that may have more objects than the weights can find."""
-    full = [record for record in records if most is not None and record.count >= most]
-    if full:
-        _LOG.warning(
-            "%d pictures have %d objects, as many as these weights can find, or more "
-            "(%s): their counts may be too low. train.py --max-instances N makes "
-            "weights that find more.",
-            len(full),
-            most,
-            full[0].file,
-        )
 
 
 def _in_the_way(path):

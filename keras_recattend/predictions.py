@@ -2,9 +2,7 @@
 
 import base64
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import os
 from pathlib import Path
@@ -14,7 +12,7 @@ from keras_recattend.errors import UserError
 from keras_recattend.input_files import RESULTS, readable, source_of
 from keras_recattend.prediction_record import Record
 from keras_recattend.prediction_settings import differences, digest_of
-from keras_recattend.regions import Region, regions_of
+from keras_recattend.regions import regions_of
 from keras_recattend.result_pictures import (
     encoded_png,
     picture_of,
@@ -32,17 +30,10 @@ __all__ = [
 FORMAT = 1
 TABLES = ("counts.csv", "objects.csv", "report.html")
 *FOLDERS, EXPLANATIONS = RESULTS  # explanations only where they are asked for
-COUNTS = ("file", "name", "count", "mean_score", "status", "message")
-OBJECTS = ("file", "name", *Region._fields)
 # Stays, empty: two processes could lock two files of a name that comes and goes.
 LOCK = "lock"
 # What napari saves a label map as.
 CORRECTIONS = (".tif", ".tiff")
-# Why a row is not what these weights and settings say of the picture as it is now.
-EARLIER = "count of earlier settings; the label map was corrected and is kept"
-CHANGED = "count of the picture as it was before it was changed"
-# And what to know of one that is.
-FULL = "as many objects as these weights can find: there may be more"
 
 
 class OutputError(UserError):
@@ -267,49 +258,16 @@ class PredictionFolder:
             write_atomically(self.labels_file(name), labels)
         return record
 
-    def write_tables(self, records, failures, kept, most=None):
-        """Write `counts.csv` and `objects.csv`.
-
-        Args:
-            records: of the pictures that have results. failures: (file, message).
-            kept: {name of a record: `why_kept`}, where it is.
-            most: objects that the weights can find in a picture.
-        """
-        counts = []
-        for r in records:
-            full = most is not None and r.count >= most
-            status = ("ok", FULL if full else "")
-            if r.name in kept:
-                status = ("kept", kept[r.name])
-            counts.append((r.file, r.name, r.count, _number(r.mean_score, 4), *status))
-        for file, message in failures:
-            counts.append((file, "", "", "", "failed", message))
-        objects = [
-            (
-                *(r.file, r.name, *o[:6]),
-                *(_number(o.centroid_y, 2), _number(o.centroid_x, 2)),
-                _number(o.score, 4),
-            )
-            for r in records
-            for o in r.regions
-        ]
-        with writing_to(self.path):
-            write_atomically(self.path / "counts.csv", _csv(COUNTS, counts))
-            write_atomically(self.path / "objects.csv", _csv(OBJECTS, objects))
-
     def is_earlier(self, record):
         """Whether other settings made the record."""
         return record.settings != self.digest
 
-    def why_kept(self, record):
-        """Why a record is not of these settings and of its picture as it is; or ""."""
-        if self.is_earlier(record):
-            # What was not corrected is predicted anew.
-            return EARLIER
+    def is_changed(self, record):
+        """Whether the picture is another now than the one that was predicted."""
         try:
-            return "" if record.is_of(os.stat(record.source)) else CHANGED
+            return not record.is_of(os.stat(record.source))
         except OSError:
-            return ""  # moved or deleted, which is told besides
+            return False  # moved or deleted, which is told besides
 
     def _settings(self):
         if not self.settings_file.is_file():
@@ -355,13 +313,3 @@ class PredictionFolder:
                 f"the given ones ({others[0].file}) and would stay behind. Give those "
                 "pictures, too, or name another folder with --out."
             )
-
-
-def _csv(columns, rows):
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    return text.getvalue().encode()
-
-
-def _number(value, digits):
-    return "" if value is None else f"{value:.{digits}f}"

@@ -12,6 +12,7 @@ from PIL import Image
 from keras_recattend import html_report as module
 from keras_recattend.html_report import html_report
 from keras_recattend.prediction_record import Record
+from keras_recattend.prediction_tables import Row
 from keras_recattend.regions import Region
 from keras_recattend.result_pictures import thumbnail_of
 
@@ -53,14 +54,15 @@ class Page(html.parser.HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def record(file="a.png", count=2, area=10):
+def row(file="a.png", count=2, area=10):
     regions = [Region(i + 1, area, 0, 0, 1, 1, 0.5, 0.5, 0.5) for i in range(count)]
-    return Record(file, file, 1, 2, "name", "s", 10, 10, "d", regions, THUMBNAIL)
+    record = Record(file, file, 1, 2, "name", "s", 10, 10, "d", regions, THUMBNAIL)
+    return Row(record, "ok", "")
 
 
 def test_the_table():
     failures = [("bad.png", "bad.png is empty.")]
-    page = Page(html_report([record(), record("b.png", 0)], failures, "leaves"))
+    page = Page(html_report([row(), row("b.png", 0)], failures, "leaves"))
     assert page.cells == [
         ["Overlay", "File", "Objects", "Mean score", "Mean area (pixels)", "Status"],
         ["", "a.png", "2", "0.500", "10.0", "ok"],
@@ -72,7 +74,7 @@ def test_the_table():
 
 
 def test_it_needs_nothing_else():
-    text = html_report([record()], [], "w")
+    text = html_report([row()], [], "w")
     page = Page(text)
     assert not page.all("link")
     assert all("src" not in script for script in page.all("script"))
@@ -85,7 +87,7 @@ def test_it_needs_nothing_else():
 
 
 def test_thumbnails_are_pictures():
-    (image,) = Page(html_report([record()], [], "w")).all("img")
+    (image,) = Page(html_report([row()], [], "w")).all("img")
     data = base64.b64decode(image["src"].split(",")[1])
     assert max(Image.open(io.BytesIO(data)).size) <= 160
     assert image["alt"] == "a.png: 2 objects outlined"
@@ -102,8 +104,8 @@ def test_thumbnails_are_pictures():
     ],
 )
 def test_names_are_escaped(name):
-    evil = record(name)
-    evil.name = name
+    evil = row(name)
+    evil.record.name = name
     text = html_report([evil], [(name, name)], name)
     page = Page(text.encode("utf-8").decode())
     shown = name.replace("\udce9", "?")
@@ -116,7 +118,7 @@ def test_names_are_escaped(name):
 
 
 def test_accessible():
-    text = html_report([record()], [], "w")
+    text = html_report([row()], [], "w")
     page = Page(text)
     assert text.startswith("<!DOCTYPE html>")
     assert page.all("html")[0]["lang"] == "en"
@@ -131,8 +133,8 @@ def test_accessible():
 
 
 def test_histogram():
-    records = [record(count=n) for n in (1, 1, 1, 3)]
-    page = Page(html_report(records, [], "w"))
+    rows = [row(count=n) for n in (1, 1, 1, 3)]
+    page = Page(html_report(rows, [], "w"))
     heights = [float(bar["height"]) for bar in page.all("rect")]
     assert heights == [120.0, 0.0, 40.0]
     assert "objects. 1: 3; 2: 0; 3: 1." in page.text["title"][1]
@@ -156,8 +158,8 @@ def test_no_picture_at_all():
 
 
 def test_thousands_of_pictures_stay_bounded(monkeypatch):
-    big = record()
-    big.thumbnail = "A" * 16_000  # 12 kB, the most that a thumbnail has
+    big = row()
+    big.record.thumbnail = "A" * 16_000  # 12 kB, the most that a thumbnail has
     text = html_report([big] * 5000, [], "w")
     assert text.count("<img") == module.MOST_THUMBNAILS
     assert "The first 2000 pictures" in text

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from test_html_report import record
+from test_html_report import row
 
 from keras_recattend.html_report import html_report
 
@@ -47,13 +47,13 @@ document.body.append(result);
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    records = [
-        record("b10.png", 2, area=9),
-        record("B2.png", 10, area=500),
-        record("a<b>.png", 0),
-        record("c.png", 9, area=80),
+    rows = [
+        row("b10.png", 2, area=9),
+        row("B2.png", 10, area=500),
+        row("a<b>.png", 0),
+        row("c.png", 9, area=80),
     ]
-    text = html_report(records, [("bad.png", "bad.png is empty.")], "leaves")
+    text = html_report(rows, [("bad.png", "bad.png is empty.")], "leaves")
     (folder / "page.html").write_text(
         text.replace("</body>", CLICKS + "</body>"), encoding="utf-8"
     )

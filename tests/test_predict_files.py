@@ -16,7 +16,12 @@ import tiny
 from PIL import Image
 from stub_predictor import Stub, found, picture
 
-from keras_recattend import file_lock, prediction_settings, predictions
+from keras_recattend import (
+    file_lock,
+    prediction_settings,
+    prediction_summaries,
+    predictions,
+)
 from keras_recattend import predict_files as module
 from keras_recattend.input_files import find_images, source_of
 from keras_recattend.predict_files import predict_files
@@ -499,7 +504,7 @@ def test_pictures_that_may_have_more_objects_than_can_be_found(
     predict(photos, out, most=2)
     rows = {r["name"]: (r["status"], r["message"]) for r in table(out, "counts.csv")}
     assert rows["red"] == rows["none"] == ("ok", "")
-    assert rows["both"] == ("ok", predictions.FULL)
+    assert rows["both"] == ("ok", prediction_summaries.FULL)
     assert "1 pictures have 2 objects" in caplog.text
     assert "both.png" in caplog.text
 

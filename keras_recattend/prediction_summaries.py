@@ -1,0 +1,108 @@
+"""What a folder of predictions says of all its pictures: tables, report and COCO json,
+and in a few lines on the screen what is to be known of them.
+"""
+
+import logging
+import os
+
+from keras_recattend.coco import write_coco
+from keras_recattend.html_report import html_report
+from keras_recattend.prediction_tables import Row, write_tables
+from keras_recattend.predictions import writing_to
+from keras_recattend.whole_files import write_atomically
+
+__all__ = ["write_summaries"]
+
+_LOG = logging.getLogger(__name__)
+
+# Why a row is not what these weights and settings say of the picture as it is now.
+EARLIER = "count of earlier settings; the label map was corrected and is kept"
+CHANGED = "count of the picture as it was before it was changed"
+# And what to know of one that is.
+FULL = "as many objects as these weights can find: there may be more"
+
+
+def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
+    """Write tables and report of all pictures that the folder has.
+
+    Args:
+        folder: a `PredictionFolder`.
+        outcome: the call's `Outcome`; what failed takes the place of older results.
+        weights: how they are called in the report.
+        most: objects that they can find in a picture, to tell where more may be.
+        coco: file to write COCO json to, or None.
+
+    Raises:
+        UserError: they cannot be written, or COCO lacks a label map.
+    """
+    rows, left_out = [], []
+    for source, record in folder.records().items():
+        if source in outcome.sources:
+            continue  # results of a picture that cannot be read any more
+        row = _row_of(folder, record, most)
+        if row is None:
+            left_out.append(record)
+        else:
+            rows.append(row)
+    rows.sort(key=lambda row: (row.record.file, row.record.name))
+    left_out.sort(key=lambda record: (record.file, record.name))
+    _tell_gone([row.record for row in rows])
+    _tell_earlier(left_out)
+    _tell_full(rows, most)
+    write_tables(folder.path, rows, outcome.failures)
+    with writing_to(folder.path):
+        page = html_report(rows, outcome.failures, weights)
+        write_atomically(folder.path / "report.html", page.encode())
+    if coco is not None:
+        with writing_to(coco):
+            write_coco(folder, [row.record for row in rows], coco)
+
+
+def _row_of(folder, record, most):
+    """The `Row` of a record; None = other settings made it, and nobody since."""
+    if folder.is_earlier(record):
+        corrected = folder.was_corrected(record)
+        return Row(record, "kept", EARLIER) if corrected else None
+    if folder.is_changed(record):
+        return Row(record, "kept", CHANGED)
+    full = most is not None and record.count >= most
+    return Row(record, "ok", FULL if full else "")
+
+
+def _tell_gone(records):
+    """Tell of rows whose pictures were moved or deleted: they stay, perhaps twice."""
+    gone = [record for record in records if not os.path.lexists(record.source)]
+    if gone:
+        _LOG.warning(
+            "%d pictures in the tables are no longer where they were (%s); if they "
+            "were moved, they may be there twice. Their rows stay until their files "
+            "in records/ are deleted (%s.json).",
+            len(gone),
+            gone[0].file,
+            gone[0].name,
+        )
+
+
+def _tell_earlier(left_out):
+    """Tell of results of other settings, after an --overwrite that was interrupted."""
+    if left_out:
+        _LOG.warning(
+            "%d pictures have results of earlier settings alone and are in no table "
+            "(%s). Give them, too.",
+            len(left_out),
+            left_out[0].file,
+        )
+
+
+def _tell_full(rows, most):
+    """Tell of pictures that may have more objects than the weights can find."""
+    full = [row.record for row in rows if row.message == FULL]
+    if full:
+        _LOG.warning(
+            "%d pictures have %d objects, as many as these weights can find, or more "
+            "(%s): their counts may be too low. train.py --max-instances N makes "
+            "weights that find more.",
+            len(full),
+            most,
+            full[0].file,
+        )
