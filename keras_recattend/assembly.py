@@ -22,19 +22,22 @@ def controller(config, dtype):
     common = _common(config, dtype) | {"name": "controller"}
     if network.late_canvas:
         return LateCanvasController(
-            network.depths,
-            network.pools,
-            network.space_to_depth,
-            network.context_depths,
-            network.feature_depth,
-            network.canvas_depth,
-            network.joint_layers,
-            network.joint_context_depths,
+            depths=network.depths,
+            pools=network.pools,
+            space_to_depth=network.space_to_depth,
+            context_depths=network.context_depths,
+            feature_depth=network.feature_depth,
+            canvas_depth=network.canvas_depth,
+            joint_layers=network.joint_layers,
+            joint_context_depths=network.joint_context_depths,
             center_map=network.center_map,
             **common,
         )
     return Controller(
-        network.depths, network.pools, recompute=network.recompute, **common
+        depths=network.depths,
+        pools=network.pools,
+        recompute=network.recompute,
+        **common,
     )
 
 
@@ -42,12 +45,12 @@ def segmentation(config, dtype):
     """Return the `SegmentationNetwork`; arguments as for `controller`."""
     network = config.segmentation
     return SegmentationNetwork(
-        network.depths,
-        network.pools,
-        network.transposed_depths,
-        network.transposed_factors,
-        network.skips,
-        network.output,
+        depths=network.depths,
+        pools=network.pools,
+        transposed_depths=network.transposed_depths,
+        transposed_factors=network.transposed_factors,
+        skips=network.skips,
+        output=network.output,
         name="segmentation",
         **_common(config, dtype),
     )
@@ -59,38 +62,26 @@ def box_head(config, grid):
     Args:
         config: a `Config`. grid: (H', W'), the feature map's cells.
     """
-    network, patch_size = config.box_network, config.segmentation.patch_size
-    glimpses = (network.glimpses, network.lstm_units, network.mlp_units)
-    common = {"initializer": config.initializer, "name": "box_head"}
-    if network.whole_image:
-        return WholeImage(
-            config.image_size,
-            patch_size,
-            grid,
-            *glimpses,
-            config.segmentation.filters,
-            network.patch_gamma,
-            network.mask_gamma,
-            **common,
-        )
+    network = config.box_network
+    common = {
+        "image_size": config.image_size,
+        "grid": grid,
+        "glimpses": network.glimpses,
+        "lstm_units": network.lstm_units,
+        "mlp_units": network.mlp_units,
+        "initializer": config.initializer,
+        "name": "box_head",
+    }
     if network.heat_map:
-        return HeatMapHead(
-            config.image_size,
-            grid,
-            *glimpses,
-            attention_block=network.attention_block,
-            **common,
-        )
-    return LinearHead(
-        config.image_size,
-        patch_size,
-        grid,
-        *glimpses,
-        network.variance,
-        network.patch_gamma,
-        network.mask_gamma,
-        **common,
-    )
+        return HeatMapHead(attention_block=network.attention_block, **common)
+    common |= {
+        "patch_size": config.segmentation.patch_size,
+        "patch_gamma": network.patch_gamma,
+        "mask_gamma": network.mask_gamma,
+    }
+    if network.whole_image:
+        return WholeImage(filters=config.segmentation.filters, **common)
+    return LinearHead(variance=network.variance, **common)
 
 
 def _common(config, dtype):
