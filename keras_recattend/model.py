@@ -23,22 +23,20 @@ class Prepared(typing.NamedTuple):
 
     Attributes:
         image: [B, H, W, 3]. extra: [B, H, W, E] or None.
-        features: the controller's, a tuple of [B, ...].
+        features: the controller's [B, ...], or None where nothing looks for boxes.
         pools: the controller's pooling factors, where they are not its own.
     """
 
     image: tf.Tensor
     extra: tf.Tensor | None
-    features: tuple
+    features: tf.Tensor | None
     pools: tuple = ()
 
     def repeat(self, times):
         """Repeat the features for `times` canvases an image; the image stays."""
         if times == 1:
             return self
-        return self._replace(
-            features=tuple(tf.repeat(f, times, axis=0) for f in self.features)
-        )
+        return self._replace(features=tf.repeat(self.features, times, axis=0))
 
     def of(self, rows):
         """What belongs to some images of the batch: int [N], their numbers."""

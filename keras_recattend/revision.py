@@ -180,7 +180,7 @@ class _Revision:
         """The `_Drawn` of step t, drawn anew for the images with these numbers."""
         model = self.model
         # The features are the box network's alone.
-        prepared = self.prepared._replace(features=()).of(index)
+        prepared = self.prepared._replace(features=None).of(index)
         canvas = Others(*(tf.gather(values, index) for values in others)).without(t)
         center, size = model.around_mask(was, self.growth)
         segment = model.segment(prepared, canvas, None, center, size, step=t)

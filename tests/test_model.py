@@ -115,8 +115,8 @@ def test_look_hands_on_what_is_blocked_and_how_sharp():
 
 def test_every_image_is_repeated_in_its_place():
     features = tf.range(6.0)[:, tf.newaxis]
-    repeated = Prepared(features, None, (features,)).repeat(2)
+    repeated = Prepared(features, None, features).repeat(2)
     expected = np.repeat(range(6), 2)
-    np.testing.assert_array_equal(repeated.features[0][:, 0], expected)
+    np.testing.assert_array_equal(repeated.features[:, 0], expected)
     # The image itself is needed once.
     assert repeated.image is features

@@ -54,7 +54,7 @@ class Controller(keras.layers.Layer):
 
     def prepare(self, image, extra=None, training=False):
         """Return the image's part of the first convolution, [B, H, W, L]."""
-        return (self.stack.image_part(*([image] if extra is None else [image, extra])),)
+        return self.stack.image_part(*([image] if extra is None else [image, extra]))
 
     def call(self, prepared, canvas, step=0, training=False, pools=None):
         """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W].
@@ -67,7 +67,7 @@ class Controller(keras.layers.Layer):
             step=step,
             training=training,
             pools=pools,
-            image_part=prepared[0],
+            image_part=prepared,
             canvas_place=self.image_channels,
             every=False,
         )[-1]
@@ -206,7 +206,7 @@ class LateCanvasController(keras.layers.Layer):
         if self.context_depths:
             wide = self.context(x, training=training)
             x = tf.concat([x, tf.nn.relu(wide)], axis=-1)
-        return (self.image_joint(x),)
+        return self.image_joint(x)
 
     def call(self, prepared, canvas, step=0, training=False, centers=None):
         """Return the feature map u_t [N, H', W', L] for the canvas [N, H, W].
@@ -222,7 +222,7 @@ class LateCanvasController(keras.layers.Layer):
             centers = tf.reshape(centers, [-1, *c.shape[1:3], 1])
             c = tf.concat([c, tf.cast(centers, c.dtype)], axis=-1)
         c = self.canvas_joint(tf.nn.relu(self.canvas_code(c)))
-        x = self.joint_norm(prepared[0] + c, step=step, training=training)
+        x = self.joint_norm(prepared + c, step=step, training=training)
         x = tf.nn.relu(x)
         if self.joint_context_depths:
             x += self.joint_context(x, step=step, training=training)

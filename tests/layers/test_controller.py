@@ -131,7 +131,7 @@ def test_one_preparation_serves_several_canvases(random):
     image = tf.constant(random.uniform(size=(2, *SIZE, 3)).astype(np.float32))
     canvases = random.uniform(size=(2, 3, *SIZE)).astype(np.float32)
     prepared = controller.prepare(image)
-    repeated = tuple(tf.repeat(f, 3, axis=0) for f in prepared)
+    repeated = tf.repeat(prepared, 3, axis=0)
     together = controller(repeated, tf.constant(canvases.reshape(6, *SIZE)))
     for k in range(3):
         alone = controller(controller.prepare(image), tf.constant(canvases[:, k]))
@@ -142,6 +142,6 @@ def test_extra_channels_reach_the_trunk(random):
     controller = late_controller(extra_channels=9)
     image = tf.constant(random.uniform(size=(1, *SIZE, 3)).astype(np.float32))
     extra = tf.constant(random.uniform(size=(1, *SIZE, 9)).astype(np.float32))
-    with_extra = controller.prepare(image, extra)[0]
-    without = controller.prepare(image, tf.zeros_like(extra))[0]
+    with_extra = controller.prepare(image, extra)
+    without = controller.prepare(image, tf.zeros_like(extra))
     assert float(tf.reduce_max(tf.abs(with_extra - without))) > 1e-3
