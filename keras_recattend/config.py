@@ -287,7 +287,8 @@ class Stage:
         steps: optimiser steps (a budget in minutes replaces them).
         share: the stage's share of a budget in minutes.
         batch_size: images a step.
-        canvases: random canvases an image and step; 0 = the full unroll of T steps.
+        canvases: random canvases an image and step; in the stage box 0 = the full
+            unroll of T steps, as the joint stage always does.
         true_canvases: share of true canvases among the model's own (own canvases).
         optimizer: "adam" (the paper's), "adamw" or "momentum" (gradient descent with
             momentum 0.9, the paper's for the pre-processing network).
@@ -404,6 +405,10 @@ class Config:
     def timespan(self):
         """T: the number of instance steps, one more than the most objects."""
         return self.max_instances + 1
+
+    def unrolls(self, name):
+        """Whether a stage runs all T steps; others see one step's canvas at a time."""
+        return name == "joint" or (name == "box" and not self.stages[name].canvases)
 
     def replace(self, **changes):
         """Return a copy; nested fields as `inference={"zoom": 1.7}`.

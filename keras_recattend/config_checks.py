@@ -171,7 +171,7 @@ def _check_stage(config, name, stage):
             f"stages.{name} clips gradients by clip_norm={stage.clip_norm} or by "
             f"clip_value={stage.clip_value}, not by both. Set one of them to 0."
         )
-    unrolled = name == "joint" or (name == "box" and not stage.canvases)
+    unrolled = config.unrolls(name)
     if name == "box" and unrolled and config.box_network.heat_map:
         raise ConfigError(
             "stages.box.canvases=0 unrolls the steps, and nothing there trains the "
@@ -204,10 +204,8 @@ def _check_stage(config, name, stage):
             "which box_network.center_map alone can tell from found ones. Set spill to "
             "0, or center_map to True."
         )
-    if name == "own_canvases" and not stage.canvases:
-        raise ConfigError(
-            "stages.own_canvases needs canvases of 1 or more an image, got 0."
-        )
+    if of_patches and not stage.canvases:
+        raise ConfigError(f"stages.{name} needs canvases of 1 or more an image, got 0.")
 
 
 def _check_maps(config):

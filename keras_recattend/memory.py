@@ -39,12 +39,11 @@ def stage_bytes(config, name):
         steps = joint + OTHER_FLOATS
     if network.whole_image:
         steps += _segmentation_floats(config) / (height * width)
-    unrolled = name == "joint" or (name == "box" and stage.canvases == 0)
-    if unrolled:
+    if config.unrolls(name):
         floats = config.timespan * steps + layers
     else:
-        canvases = stage.canvases or config.timespan
-        floats = canvases * (CANVAS_FLOATS + steps - OTHER_FLOATS) + layers
+        canvas = CANVAS_FLOATS + steps - OTHER_FLOATS
+        floats = stage.canvases * canvas + layers
         if name == "own_canvases":
             floats += (config.timespan + stage.revisions) * CANVAS_FLOATS
     return int(pixels * floats)

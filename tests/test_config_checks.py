@@ -56,6 +56,12 @@ def test_unrolled_stages_refuse_shared_statistics_that_move(name):
     paper_config(normalization="group", stages={name: stage})
 
 
+@pytest.mark.parametrize("name", ["segmentation", "own_canvases"])
+def test_stages_of_patches_need_canvases(name):
+    with pytest.raises(ConfigError, match=f"{name} needs canvases of 1 or more"):
+        heat_config(stages={name: Stage(steps=5, canvases=0)})
+
+
 def test_steps_by_themselves_cannot_train_the_normalisation_of_each_step():
     unrolled = {"box": Stage(5, canvases=0), "joint": Stage(5)}
     config = paper_config(stages=unrolled)

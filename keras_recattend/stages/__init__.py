@@ -27,7 +27,7 @@ SEED_NUMBERS = {
 
 def objective(name, config, seed=0):
     """Return the `Objective` of the config's stage `name`."""
-    if name == "box" and config.stages["box"].canvases == 0:
+    if name == "box" and config.unrolls(name):
         return UnrolledBoxStage(config, seed=seed)
     kinds = (
         PreprocessStage,

@@ -13,14 +13,13 @@ from keras_recattend.stages.canvases import (
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.stages.patches import further_terms, segment_patches
 
-__all__ = ["SegmentationStage", "jitter_boxes", "sequence_covered"]
+__all__ = ["SegmentationStage", "jitter_boxes"]
 
 
 class SegmentationStage(Objective):
     """The segmentation network on patches of jittered true boxes.
 
-    K random canvases an image, each with one uncovered object as target; or, with
-    `canvases=0`, the full sequence: every object in turn, those before it covered.
+    K random canvases an image, each with one uncovered object as target.
     """
 
     name = "segmentation"
@@ -38,15 +37,10 @@ class SegmentationStage(Objective):
         seeds = split_seed(seed, 7)
         labels = batch["labels"]
         centers, sizes, exists = self.true_boxes(labels)
-        if self.stage.canvases:
-            covered = draw_covered(
-                exists, self.stage.canvases, seeds[0], leave_one=True
-            )
-            chance = replicas.uniform(tf.shape(covered), seeds[1], 0.1, 1.0)
-            left = chance * (exists[:, tf.newaxis] - covered)
-            index = tf.argmax(left, axis=-1, output_type=tf.int32)  # [B, K]
-        else:
-            covered, index = sequence_covered(exists)
+        covered = draw_covered(exists, self.stage.canvases, seeds[0], leave_one=True)
+        chance = replicas.uniform(tf.shape(covered), seeds[1], 0.1, 1.0)
+        left = chance * (exists[:, tf.newaxis] - covered)
+        index = tf.argmax(left, axis=-1, output_type=tf.int32)  # [B, K]
         drawn = labels
         if self.stage.canvas_distortion:
             drawn = distort(labels, self.stage.canvas_distortion, seeds[4])
@@ -74,14 +68,6 @@ class SegmentationStage(Objective):
             neighbours=self.stage.neighbours,
         )
         return patches.terms(of_target(exists))
-
-
-def sequence_covered(exists):
-    """Return (covered [B, T, T], index [B, T]): object t with all before it covered."""
-    slots = exists.shape[1]
-    before = tf.linalg.band_part(tf.ones([slots, slots]), -1, 0) - tf.eye(slots)
-    index = tf.tile(tf.range(slots)[tf.newaxis], [tf.shape(exists)[0], 1])
-    return before[tf.newaxis] * exists[:, tf.newaxis], index
 
 
 def jitter_boxes(center, size, amount, seed):

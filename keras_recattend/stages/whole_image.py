@@ -65,8 +65,7 @@ class WholeSegmentationStage(Objective):
         seeds = split_seed(seed, 2)
         labels = batch["labels"]
         _, _, exists = self.true_boxes(labels)
-        count = self.stage.canvases or self.config.max_instances
-        covered = draw_covered(exists, count, seeds[0], leave_one=True)
+        covered = draw_covered(exists, self.stage.canvases, seeds[0], leave_one=True)
         canvases = paint(labels, covered, noise_seed=seeds[1])
         uncovered = exists[:, tf.newaxis] - covered
         norm = self.batch_statistics(training)

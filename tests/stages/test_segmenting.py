@@ -1,4 +1,4 @@
-"""The segmentation stage: moved boxes, the sequence, its loss."""
+"""The segmentation stage: moved boxes, its canvases, its loss."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ import tiny
 
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.stages import SegmentationStage, segmenting
-from keras_recattend.stages.segmenting import jitter_boxes, sequence_covered
+from keras_recattend.stages.segmenting import jitter_boxes
 
 SEED = tf.constant([1, 2])
 
@@ -40,17 +40,6 @@ def test_jitter_is_a_share_of_the_size():
     _, wild = jitter_boxes(center, size, (0.0, 5.0), SEED)
     assert np.exp(-0.701) < (wild.numpy() / [10.0, 40.0]).min()
     assert (wild.numpy() / [10.0, 40.0]).max() < np.exp(0.701)
-
-
-def test_sequence_covers_what_comes_before():
-    exists = tf.constant([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    covered, index = sequence_covered(exists)
-    for b in range(2):
-        for t in range(4):
-            assert int(index[b, t]) == t
-            for other in range(4):
-                expected = float(other < t) * float(exists[b, other])
-                assert float(covered[b, t, other]) == expected
 
 
 def test_what_is_taken_of_others_is_a_term_of_the_loss(model):
@@ -93,41 +82,15 @@ def test_blank_canvases_are_shown_in_training_alone(model, monkeypatch, training
         np.testing.assert_array_equal(blank, with_objects)
 
 
-@pytest.mark.parametrize("canvases", [2, 0], ids=["random canvases", "sequence"])
 @pytest.mark.parametrize("counts", [(3, 0), (0, 0)])
-def test_images_without_objects_cost_nothing(model, canvases, counts):
-    config = tiny.config({"canvases": canvases}, stages=["segmentation"])
+def test_images_without_objects_cost_nothing(model, counts):
+    config = tiny.config({"canvases": 2}, stages=["segmentation"])
     stage = SegmentationStage(config)
     terms, measures = stage(model, tiny.batch(counts), 0, training=True)
     assert np.isfinite(terms["patch"])
     assert np.isfinite(measures["patch_iou"])
     if not any(counts):
         assert float(terms["patch"]) == 0.0
-
-
-def test_validation_cuts_the_true_box_without_jitter(model, monkeypatch):
-    """... and pads it as inference does."""
-    config = tiny.config({"canvases": 0, "jitter": (0.3, 0.3)}, stages=["segmentation"])
-    batch = tiny.batch((3, 1))
-    cuts = []
-
-    def filters(center, size, variance, original=model.filters.call):
-        cuts.append((center.numpy(), size.numpy()))
-        return original(center, size, variance)
-
-    monkeypatch.setattr(model.filters, "call", filters)
-    SegmentationStage(config)(model, batch, 0, training=False)
-    center, size = cuts[0]
-    labels = batch["labels"].numpy()
-    for n, (b, t) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0)]):
-        rows, columns = np.nonzero(labels[b] == t + 1)
-        n = n if b == 0 else tiny.SLOTS + t
-        for axis, places in ((0, rows), (1, columns)):
-            middle = (places.min() + places.max()) / 2
-            # A pixel reaches half a pixel around its centre.
-            extent = (places.max() - places.min() + 1) * config.segmentation.padding
-            assert center[n, axis] == pytest.approx(middle)
-            assert size[n, axis] == pytest.approx(extent, rel=1e-5)
 
 
 @pytest.fixture
@@ -141,6 +104,32 @@ def shown(monkeypatch):
 
     monkeypatch.setattr(segmenting, "segment_patches", spy)
     return calls
+
+
+def test_validation_cuts_the_true_box_without_jitter(model, monkeypatch, shown):
+    """... and pads it as inference does."""
+    count = 5
+    options = {"canvases": count, "jitter": (0.3, 0.3)}
+    config = tiny.config(options, stages=["segmentation"])
+    batch = tiny.batch((3, 1))
+    cuts = []
+
+    def filters(center, size, variance, original=model.filters.call):
+        cuts.append((center.numpy(), size.numpy()))
+        return original(center, size, variance)
+
+    monkeypatch.setattr(model.filters, "call", filters)
+    SegmentationStage(config)(model, batch, 0, training=False)
+    center, size = cuts[0]
+    labels = batch["labels"].numpy()
+    for n, t in enumerate(shown[0][1]):
+        rows, columns = np.nonzero(labels[n // count] == t + 1)
+        for axis, places in ((0, rows), (1, columns)):
+            middle = (places.min() + places.max()) / 2
+            # A pixel reaches half a pixel around its centre.
+            extent = (places.max() - places.min() + 1) * config.segmentation.padding
+            assert center[n, axis] == pytest.approx(middle)
+            assert size[n, axis] == pytest.approx(extent, rel=1e-5)
 
 
 def test_an_object_that_is_left_is_segmented_on_canvases_that_are_moved(model, shown):
