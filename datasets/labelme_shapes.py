@@ -10,7 +10,7 @@ from PIL import Image
 
 from datasets.coco_masks import mask_of
 from datasets.errors import DataError
-from keras_recattend.metrics.coco import encoded
+from keras_recattend.run_lengths import encoded
 
 __all__ = ["NO_AREA", "segmentation_of"]
 

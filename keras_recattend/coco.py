@@ -6,9 +6,9 @@ import os
 from keras_recattend.errors import UserError
 from keras_recattend.image_files import ImageError
 from keras_recattend.label_files import read_labels
-from keras_recattend.metrics.coco import encoded_object
 from keras_recattend.predictions import writing_to
 from keras_recattend.regions import regions_of
+from keras_recattend.run_lengths import encoded_object
 from keras_recattend.whole_files import write_atomically
 
 __all__ = ["check_free", "write_coco"]

@@ -14,8 +14,8 @@ from tiny_streets import BUSY, EMPTY, NAMES, QUIET, objects_of
 
 from keras_recattend import official
 from keras_recattend.errors import UserError
-from keras_recattend.metrics.coco import encoded
 from keras_recattend.postprocess import Found
+from keras_recattend.run_lengths import encoded
 
 SIZE = (20, 30)
 ZEBRA, DOG = 24, 18

@@ -10,65 +10,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from pycocotools import mask as run_lengths
+from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from scipy import ndimage
+
+from keras_recattend.run_lengths import columns_of, encoded_object
 
 __all__ = [
     "LabelMapPrecision",
     "average_precision",
-    "encoded",
-    "encoded_object",
     "evaluate",
     "results_of_image",
 ]
 
-# Ids up to which a list of all of them is no waste.
-MOST_PLACES = 65_535
 # Predictions of an image that count, by the benchmark's rules.
 MOST_PREDICTIONS = 100
-
-
-def encoded(mask: np.ndarray) -> dict:
-    """Return COCO's run-length encoding of a binary mask [H, W], fit for JSON."""
-    code = run_lengths.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": list(code["size"]), "counts": code["counts"].decode("ascii")}
-
-
-def encoded_object(labels: np.ndarray, number: int, columns: slice) -> dict:
-    """Return `encoded(labels == number)` of an object that lies within some columns.
-
-    Run lengths go down the columns: those beside them are two long runs. Of a large
-    picture only the object's own columns are gone through.
-
-    Args:
-        labels: `[H, W]` label map. number: the object's. columns: start and stop.
-    """
-    height, width = labels.shape
-    part = (labels[:, columns] == number).ravel(order="F")
-    edges = np.flatnonzero(part[1:] != part[:-1]) + 1
-    runs = np.diff(edges, prepend=0, append=part.size).tolist()
-    # The first run is of zeros, if need be of none.
-    if part[0]:
-        runs.insert(0, 0)
-    runs[0] += columns.start * height
-    after = (width - columns.stop) * height
-    if len(runs) % 2:
-        runs[-1] += after
-    elif after:
-        runs.append(after)
-    code = {"counts": runs, "size": [height, width]}
-    code = run_lengths.frPyObjects(code, height, width)
-    return {"size": list(code["size"]), "counts": code["counts"].decode("ascii")}
-
-
-def _columns_of(labels):
-    """{number of an object: the columns that it lies in}."""
-    if labels.max(initial=0) > MOST_PLACES:
-        return dict.fromkeys(np.unique(labels).tolist(), slice(0, labels.shape[1]))
-    places = ndimage.find_objects(np.asarray(labels, np.int32))
-    return {i: place[1] for i, place in enumerate(places, start=1) if place}
 
 
 def results_of_image(
@@ -90,7 +46,7 @@ def results_of_image(
             f"Image {image_id} has labels up to {labels.max()} but {len(scores)} "
             "scores; ids have to be 1..n in the order of the scores."
         )
-    columns = _columns_of(labels)
+    columns = columns_of(labels)
     return [
         {
             "image_id": int(image_id),
@@ -207,7 +163,7 @@ class LabelMapPrecision:
         image_id = len(self._images) + 1
         height, width = truth.shape
         self._images.append({"id": image_id, "height": height, "width": width})
-        columns = _columns_of(truth)
+        columns = columns_of(truth)
         for i in sorted(columns.keys() - {0}):
             code = encoded_object(truth, i, columns[i])
             self._truth.append(
@@ -216,7 +172,7 @@ class LabelMapPrecision:
                     "image_id": image_id,
                     "category_id": 1,
                     "segmentation": code,
-                    "area": int(run_lengths.area(code)),
+                    "area": int(masks.area(code)),
                     "iscrowd": 0,
                 }
             )

@@ -246,22 +246,6 @@ def test_chosen_images(annotations):
         coco.evaluate(annotations, found_zebras(), [11])
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_an_object_by_its_columns_equals_its_whole_mask(seed):
-    rng = np.random.default_rng(seed)
-    height, width = rng.integers(1, 12, 2)
-    labels = rng.integers(0, 4, (height, width)).astype(np.uint16)
-    labels[:, rng.integers(0, width)] = rng.integers(0, 4)
-    for number in range(5):
-        mask = labels == number
-        there = np.flatnonzero(mask.any(axis=0))
-        tight = slice(there[0], there[-1] + 1) if len(there) else slice(0, 1)
-        for columns in (tight, slice(0, width)):
-            code = coco.encoded_object(labels, number, columns)
-            assert code == coco.encoded(mask)
-            json.dumps(code)
-
-
 def test_ids_of_32_bits():
     truth = np.where(TRUTH == 2, 2_000_000_000, TRUTH).astype(np.int64)
     assert ap(truth, TRUTH, [0.5, 0.9])["ap"] == 100
