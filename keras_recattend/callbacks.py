@@ -74,14 +74,19 @@ class Pace(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        scale = getattr(self.model.optimizer, "dynamic_scale", None)
-        scale = 1.0 if scale is None else float(tf.convert_to_tensor(scale))
-        if scale < LEAST_SCALE:
+        scale = _loss_scale(self.model)
+        if scale is not None and scale < LEAST_SCALE:
             raise NotFinite(
                 f"The gradients of stage {self.objective.name!r} stay infinite in "
                 f"float16, down to a loss scale of {scale:.2g} at step "
                 f"{self.clock.step}. Train with --precision mixed_bfloat16 or float32."
             )
+
+
+def _loss_scale(model):
+    """Return what the loss is multiplied by in float16; None in other precisions."""
+    scale = getattr(model.optimizer, "dynamic_scale", None)
+    return None if scale is None else float(tf.convert_to_tensor(scale))
 
 
 class Progress(keras.callbacks.Callback):
@@ -327,6 +332,7 @@ class Recorder(keras.callbacks.Callback):
             "minutes": round(elapsed / 60.0, 3),
             "learning_rate": float(rate),
             "images_per_second": self._images_per_second(),
+            **self._overflows(),
             **logs,
         }
         self.folder.append_history(row, self.columns)
@@ -343,6 +349,14 @@ class Recorder(keras.callbacks.Callback):
         self.folder.save_state(
             self.model, self.model.optimizer, self.about(epoch + 1, step, elapsed)
         )
+
+    def _overflows(self):
+        """Where the loss is scaled: its scale, and the steps left out in this stage."""
+        scale = _loss_scale(self.model)
+        if scale is None:
+            return {}
+        skipped = int(tf.convert_to_tensor(self.objective.skipped))
+        return {"loss_scale": scale, "skipped_steps": skipped}
 
     def _summarise_sampling(self, step):
         """Write theta_t, the probability of the truth, for each instance step t."""

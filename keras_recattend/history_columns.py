@@ -5,10 +5,17 @@ from keras_recattend import stages
 __all__ = ["history_columns"]
 
 
-def history_columns(config):
-    """Return the names of the columns for a `Config`."""
+def history_columns(config, scales_loss=False):
+    """Return the names of the columns for a `Config`.
+
+    Args:
+        scales_loss: whether the loss is scaled, and steps may be left out
+            (mixed_float16).
+    """
     columns = ["stage", "epoch", "step", "minutes", "learning_rate"]
-    columns += ["images_per_second", "gradient_norm", "loss"]
+    columns += ["images_per_second", "gradient_norm"]
+    columns += ["loss_scale", "skipped_steps"] if scales_loss else []
+    columns.append("loss")
     for name in config.stages:
         objective = stages.objective(name, config)
         columns += [*objective.terms, *objective.measures]

@@ -307,7 +307,8 @@ class Training:
         pictures = self._pictures
         if objective.name == "preprocess":
             pictures = MapPictures(self.model, self.examples, self.panels)
-        columns = history_columns(self.model.config)
+        scales_loss = hasattr(self.model.optimizer, "dynamic_scale")
+        columns = history_columns(self.model.config, scales_loss)
         return [
             Recorder(self.folder, objective, clock, columns, about, pictures),
             Progress(objective, clock, self.bar),

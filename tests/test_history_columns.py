@@ -21,3 +21,9 @@ def test_a_preprocessing_network_adds_its_own():
     objective = stages.objective("preprocess", tiny.preprocessed())
     assert {*objective.terms, *objective.measures} <= added | {"decay"}
     assert "foreground_iou" in added
+
+
+def test_the_loss_scale_is_told_where_there_is_one():
+    plain, scaled = (history_columns(tiny.config(), scales) for scales in (False, True))
+    assert set(scaled) - set(plain) == {"loss_scale", "skipped_steps"}
+    assert [name for name in scaled if name in plain] == plain

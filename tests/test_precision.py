@@ -7,7 +7,9 @@ import tensorflow as tf
 import tiny
 
 from keras_recattend import stages
-from keras_recattend.callbacks import NotFinite, Pace
+from keras_recattend.callbacks import NotFinite, Pace, Recorder
+from keras_recattend.history_columns import history_columns
+from keras_recattend.metrics.report import read_csv
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunFolder
 from keras_recattend.schedules import Clock
@@ -99,6 +101,49 @@ def test_an_infinite_gradient_leaves_the_step_out_and_the_schedules_on():
     assert int(objective.skipped) == 1
     pairs = zip(before, objective.variables(model), strict=True)
     assert any((old != new.numpy()).any() for old, new in pairs)
+
+
+def epochs(path, precision, overflows):
+    """The rows of `history.csv`: two epochs of one step, the first may overflow."""
+    model = compiled(precision, "segmentation")
+    folder, clock = RunFolder(path), Clock(9)
+    folder.create(model.config)
+    columns = history_columns(model.config, scales_loss=precision == "mixed_float16")
+    recorder = Recorder(
+        folder, model.objective, clock, columns, lambda *where: {"epoch": where[0]}
+    )
+    recorder.set_model(model)
+    if overflows:
+        model.optimizer.dynamic_scale.assign(1e38)
+    for epoch in range(2):
+        recorder.on_epoch_begin(epoch)
+        logs = model.train_step(tiny.batch())
+        clock.step += 1
+        recorder.on_train_batch_end(0)
+        recorder.on_epoch_end(epoch, {name: float(v) for name, v in logs.items()})
+        if overflows:
+            model.optimizer.dynamic_scale.assign(2.0**10)
+    return read_csv(folder.history_file)
+
+
+def test_history_tells_of_loss_scale_and_skipped_steps(tmp_path):
+    """The first step overflows and halves the scale; the second is taken."""
+    rows = epochs(tmp_path / "run", "mixed_float16", overflows=True)
+    assert rows[0]["loss_scale"] == pytest.approx(5e37)
+    assert [row["skipped_steps"] for row in rows] == [1, 1]
+    assert rows[1]["loss_scale"] == 2.0**10
+    (events,) = (tmp_path / "run" / "logs").glob("events*")
+    tags = set()
+    for record in tf.data.TFRecordDataset(str(events)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        tags |= {value.tag for value in event.summary.value}
+    assert {"segmentation/loss_scale", "segmentation/skipped_steps"} <= tags
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_history_of_other_precisions_has_no_loss_scale(tmp_path, precision):
+    rows = epochs(tmp_path / "run", precision, overflows=False)
+    assert not {"loss_scale", "skipped_steps"} & set(rows[0])
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])

@@ -108,6 +108,8 @@ def test_two_devices_equal_one_in_float16(tmp_path):
     for name in ("one", "two"):
         rows = read_csv(RunFolder(tmp_path / name).history_file)
         losses.append([float(row["loss"]) for row in rows])
+        assert [row["loss_scale"] for row in rows] == [2.0**15] * 2
+        assert [row["skipped_steps"] for row in rows] == [0, 0]
     assert len(losses[0]) == 2
     np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
 
