@@ -40,7 +40,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Pace(keras.callbacks.Callback):
-    """Sets learning rate and progress before every step; ends the stage in time.
+    """Sets before every step where the schedules stand; ends the stage in time.
 
     Stops with `NotFinite` when a loss is not finite, before it is averaged away.
     """
@@ -55,10 +55,12 @@ class Pace(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         clock, stage = self.clock, self.objective.stage
+        scheduled = clock.schedule_step
         self.model.optimizer.learning_rate = learning_rate(
-            stage, clock.step, clock.progress
+            stage, scheduled, clock.progress
         )
         self.objective.progress.assign(clock.progress)
+        self.objective.ahead.assign(scheduled - clock.step)
 
     def on_train_batch_end(self, batch, logs=None):
         self.clock.step += 1

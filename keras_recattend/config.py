@@ -284,7 +284,8 @@ class Stage:
     """One stage of training.
 
     Attributes:
-        steps: optimiser steps (a budget in minutes replaces them).
+        steps: optimiser steps. A budget, of minutes or of fewer steps, replaces them;
+            `period`, the offsets and `sampling_period` stay parts of this number.
         share: the stage's share of a budget in minutes.
         batch_size: images a step.
         canvases: random canvases an image and step; in the stage box 0 = the full

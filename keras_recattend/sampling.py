@@ -17,7 +17,7 @@ def probability(step, timespan, offset, period, decay=0.5, base=1.0, scaled=True
     decay, as the authors have it.
 
     Args:
-        step: optimiser steps made in this stage.
+        step: of the stage's own steps, see `Clock.schedule_step`.
         timespan: T.
         offset, period: of the schedule, in steps.
         scaled: whether later time steps keep the truth longer (the factor with t).

@@ -11,6 +11,9 @@ def learning_rate(stage, step, progress):
 
     "staircase": `rate * decay^floor(step / period)`, the paper's. "cosine": linear
     warm-up over the first `warmup` share, then a cosine down to `rate * decay`.
+
+    Args:
+        step: of the stage's own steps, see `Clock.schedule_step`.
     """
     if stage.schedule == "staircase":
         return stage.learning_rate * stage.decay ** (step // stage.period)
@@ -32,6 +35,7 @@ class Clock:
     """
 
     def __init__(self, steps, minutes=None, max_steps=None, step=0, elapsed=0.0):
+        self.own_steps = steps
         self.steps = steps if max_steps is None else min(steps, max_steps)
         self.max_steps = max_steps
         self.minutes = minutes
@@ -52,6 +56,18 @@ class Clock:
         if self.max_steps is not None and self.step >= self.max_steps:
             return 1.0
         return min(1.0, self.elapsed / (60.0 * self.minutes))
+
+    @property
+    def schedule_step(self):
+        """Which of the stage's own steps this one stands for.
+
+        Schedules that count steps were made for the stage's own number of them. Under a
+        budget they are run through in its time: `progress` times that number.
+        """
+        if self.minutes is None:
+            # Not by `progress`, which is rounded: without a budget it is the step.
+            return self.step * self.own_steps / self.steps
+        return self.progress * self.own_steps
 
     @property
     def done(self):

@@ -40,7 +40,10 @@ class Model:
 
 def objective_of(**stage):
     return types.SimpleNamespace(
-        name="box", stage=Stage(steps=4, **stage), progress=tf.Variable(0.0)
+        name="box",
+        stage=Stage(steps=4, **stage),
+        progress=tf.Variable(0.0),
+        ahead=tf.Variable(0.0),
     )
 
 
@@ -61,10 +64,21 @@ def test_pace_sets_rate_and_progress_before_every_step():
         rate = float(pace.model.optimizer.learning_rate)
         assert rate == pytest.approx(expected)
         assert float(objective.progress) == pytest.approx(step / 4)
+        assert float(objective.ahead) == 0.0
         assert not pace.model.stop_training
         pace.on_train_batch_end(step, {"loss": 1.0})
     assert clock.step == 4
     assert pace.model.stop_training
+
+
+def test_a_budget_takes_the_staircase_with_it():
+    """40 of 30,000 steps: step 27 stands for 20,250, the fifth stair from the top."""
+    objective = objective_of(schedule="staircase", decay=0.8, learning_rate=1e-3)
+    pace = attach(Pace(objective, Clock(30_000, max_steps=40, step=27)))
+    pace.on_train_batch_begin(0)
+    rate = float(pace.model.optimizer.learning_rate)
+    assert rate == pytest.approx(1e-3 * 0.8**4)
+    assert float(objective.ahead) == 20_250 - 27
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

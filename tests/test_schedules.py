@@ -98,6 +98,36 @@ def test_clock_by_minutes_with_most_steps(time):
     assert clock.done
 
 
+@pytest.mark.parametrize("max_steps", [None, 70_000, 99_999])
+def test_without_a_budget_schedules_go_by_the_step_itself(max_steps):
+    """To the last bit: a staircase falls at one step, and no earlier or later."""
+    clock = Clock(steps=69_997, max_steps=max_steps)
+    for step in range(69_997):
+        clock.step = step
+        if clock.schedule_step != step:
+            raise AssertionError(step)
+
+
+def test_most_steps_run_through_the_schedules(time):
+    clock = Clock(steps=30_000, max_steps=40)
+    clock.step = 4
+    assert clock.schedule_step == 3000.0
+    clock.step = 39
+    assert clock.schedule_step == 29_250.0
+    time.now += 1e6
+    assert clock.schedule_step == 29_250.0
+
+
+def test_minutes_run_through_the_schedules(time):
+    clock = Clock(steps=30_000, minutes=10.0)
+    clock.step = 7
+    assert clock.schedule_step == 0.0
+    time.now += 150.0
+    assert clock.schedule_step == pytest.approx(7500.0)
+    resumed = Clock(steps=30_000, minutes=10.0, step=7, elapsed=150.0)
+    assert resumed.schedule_step == pytest.approx(7500.0)
+
+
 def test_time_before_a_resume_counts(time):
     clock = Clock(steps=10, minutes=2.0, step=7, elapsed=90.0)
     assert clock.step == 7

@@ -334,6 +334,54 @@ def test_a_full_disk_is_no_lack_of_memory(tmp_path, monkeypatch):
         start(tmp_path / "run", SMALL, examples=[])
 
 
+# -- schedules under a budget --------------------------------------------------------
+
+# Of 4,000 steps: a stair every 1,000, true masks up to step 500.
+LONG = tiny.config(
+    {
+        "steps": 4000,
+        "schedule": "staircase",
+        "decay": 0.5,
+        "period": 1000,
+        "learning_rate": 1e-4,
+        "mask_offset": 500,
+        "sampling_period": 250,
+        "validate_every": 4,
+    },
+    stages=["joint"],
+)
+
+
+@pytest.fixture(scope="module")
+def shortened(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shortened") / "run"
+    return path, start(path, LONG, max_steps=4, examples=[], eager=True)
+
+
+def test_a_budget_shortens_the_schedules_with_the_training(shortened):
+    """4 steps, each for 1,000: by the last, 3,000, the truth is gone."""
+    rows = history(shortened[0])
+    rates = [float(row["learning_rate"]) for row in rows]
+    np.testing.assert_allclose(rates, [1e-4, 5e-5, 2.5e-5, 1.25e-5], rtol=1e-6)
+    thetas = [float(row["theta_mask"]) for row in rows]
+    assert thetas[0] == 1.0
+    # 2^(-2500 / 250) (1 + ln(1 + 3 t)), the mean over t = 0 to 3.
+    mean = 1 + (np.log(4) + np.log(7) + np.log(10)) / 4
+    assert thetas[-1] == pytest.approx(mean * 2.0**-10, rel=1e-4)
+
+
+def test_a_shortened_stage_resumes_to_the_same_numbers(
+    shortened, tmp_path, monkeypatch
+):
+    path = tmp_path / "run"
+    interrupting(monkeypatch, step=2)
+    with pytest.raises(Interrupted):
+        start(path, LONG, max_steps=4, examples=[], eager=True)
+    model = start(path, LONG, max_steps=4, examples=[], eager=True, resume=True)
+    assert_same_weights(shortened[1], model)
+    assert timeless(history(path)) == timeless(history(shortened[0]))
+
+
 # -- nothing validates -------------------------------------------------------------
 
 

@@ -33,8 +33,9 @@ class JointStage(Objective):
         super().__init__(config, seed)
 
     def thetas(self, step):
-        """Return (theta_box, theta_mask), each [T]."""
+        """Return (theta_box, theta_mask), each [T], at an optimiser step."""
         stage, timespan = self.stage, self.config.timespan
+        step = tf.cast(step, tf.float32) + self.ahead
         return tuple(
             probability(step, timespan, offset, stage.sampling_period)
             for offset in (stage.box_offset, stage.mask_offset)

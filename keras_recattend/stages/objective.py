@@ -38,6 +38,8 @@ class Objective:
         measures: names of further numbers worth watching.
         progress: share of the stage that is done, float32 scalar variable, kept by
             training.
+        ahead: by how many steps the stage's schedules are ahead of the optimiser,
+            float32 scalar variable, kept by training: 0 unless a budget shortens them.
         skipped: steps that the optimiser left out, since a gradient was not finite
             (float16), int64 scalar variable: they count for the schedules.
         trackers: a running mean for the loss, each term and each measure.
@@ -56,6 +58,7 @@ class Objective:
         self.stage = config.stages[self.name]
         self.seed = seed
         self.progress = tf.Variable(0.0, trainable=False, name="progress")
+        self.ahead = tf.Variable(0.0, trainable=False, name="ahead")
         self.skipped = tf.Variable(
             0,
             trainable=False,
