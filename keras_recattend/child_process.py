@@ -35,7 +35,7 @@ def locked(file, folder, option):
 
     Raises:
         UserError: another process, or a child that one left behind, has the folder, or
-            it is somebody else's.
+            it cannot be written to.
     """
     if file_lock.fcntl is None:
         yield None
@@ -43,11 +43,8 @@ def locked(file, folder, option):
     try:
         # "a": what another process wrote there stays.
         opened = open(file, "a+")  # noqa: SIM115
-    except PermissionError as error:
-        raise UserError(
-            f"{folder} cannot be written to ({error.strerror}). Name another one with "
-            f"{option}."
-        ) from error
+    except OSError as error:
+        raise _refused(folder, error, option) from error
     with opened as lock:
         if not file_lock.take(lock):
             lock.seek(0)
@@ -58,8 +55,18 @@ def locked(file, folder, option):
                 "it has ended, end it with kill, after which it saves, or name another "
                 f"folder with {option}."
             )
-        _note(lock, os.getpid())
+        try:
+            _note(lock, os.getpid())
+        except OSError as error:
+            raise _refused(folder, error, option) from error
         yield lock
+
+
+def _refused(folder, error, option):
+    return UserError(
+        f"{folder} cannot be written to ({error.strerror}). Make room if the disk is "
+        f"full, or name another folder with {option}."
+    )
 
 
 def run_child(command, lock=None):
@@ -85,7 +92,9 @@ def run_child(command, lock=None):
     try:
         files = [lock.fileno()] if lock else ()
         with subprocess.Popen(command, pass_fds=files, start_new_session=True) as child:
-            _note(lock, child.pid)
+            # The number is for people: a full disk is the child's to tell.
+            with contextlib.suppress(OSError):
+                _note(lock, child.pid)
             early = list(received)
             started.append(child)
             # Never twice: the second would end it at once, with nothing saved.
@@ -102,5 +111,5 @@ def _note(lock, number):
     """Write the number of the process that trains into the lock's file."""
     if lock:
         lock.truncate(0)
-        lock.write(str(number))
-        lock.flush()
+        # Past the buffer, which would be written again, and fail, when it is closed.
+        os.write(lock.fileno(), str(number).encode())

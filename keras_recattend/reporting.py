@@ -22,6 +22,7 @@ from keras_recattend.metrics.report import (
     write_csv,
     write_json,
 )
+from keras_recattend.places import check_place
 from keras_recattend.prediction import Predictor
 from keras_recattend.versions import installed_versions
 from keras_recattend.visualize import comparison, sheet
@@ -82,14 +83,7 @@ def check_free(out: Path) -> None:
     `labels/` have just the names that an evaluation's have. What an interrupted
     evaluation left is in nobody's way.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; name a folder with --out.")
-    place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
-    if not os.access(place, os.W_OK):
-        raise UserError(
-            f"{place} cannot be written to (permission denied). Name another folder "
-            "with --out."
-        )
+    check_place(out, "--out")
     if (out / "metrics.json").exists():
         raise UserError(
             f"{out} holds an evaluation already. Name another folder with --out, or "

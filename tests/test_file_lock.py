@@ -45,13 +45,29 @@ def test_a_disk_that_fails(tmp_path, monkeypatch):
         file_lock.take(file)
 
 
-def test_a_lock_of_somebody_else(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_lock_that_cannot_be_made(tmp_path, monkeypatch, number):
+    """Somebody else's, on a disk that is only read, or on a full one."""
+    text = os.strerror(number)
+
     def refused(path, mode):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        raise OSError(number, text, str(path))
 
     monkeypatch.setattr(child_process, "open", refused, raising=False)
     with (
-        pytest.raises(UserError, match=r"Permission denied\).*--out"),
+        pytest.raises(UserError, match=rf"{text}\).*--out"),
+        child_process.locked(tmp_path / "lock", tmp_path, "--out"),
+    ):
+        pass
+
+
+def test_a_disk_too_full_for_the_number_in_the_lock(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with (
+        pytest.raises(UserError, match=r"No space left on device\).*--out"),
         child_process.locked(tmp_path / "lock", tmp_path, "--out"),
     ):
         pass

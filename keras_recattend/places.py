@@ -1,0 +1,31 @@
+"""Whether a folder can be made where a user wants it, before work is done for it."""
+
+import os
+from pathlib import Path
+
+from keras_recattend.errors import UserError
+
+__all__ = ["check_place"]
+
+
+def check_place(path: str | os.PathLike, option: str) -> None:
+    """Refuse a folder that cannot be made, or not be written to; nothing is made.
+
+    Args:
+        path: the folder, there or not.
+        option: of the command line, that names another.
+
+    Raises:
+        UserError: it is a file or below one, or it, or the nearest folder above it that
+            is there, cannot be written to.
+    """
+    path = Path(path).absolute()
+    # Not Path.exists, which raises where a folder above may not be entered.
+    place = next(p for p in (path, *path.parents) if os.path.exists(p))
+    if not place.is_dir():
+        raise UserError(f"{place} is a file; name another folder with {option}.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{place} cannot be written to (permission denied, or the disk is "
+            f"read-only). Name another folder with {option}."
+        )

@@ -1,0 +1,37 @@
+"""Folders that cannot be made are told of before work is done for them."""
+
+import os
+
+import pytest
+
+from keras_recattend.errors import UserError
+from keras_recattend.places import check_place
+
+
+def test_nothing_is_made(tmp_path, monkeypatch):
+    check_place(tmp_path, "--out")
+    check_place(tmp_path / "new" / "deep", "--out")
+    monkeypatch.chdir(tmp_path)
+    check_place("here", "--out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["file", "file/run", "file/runs/run"])
+def test_a_file_in_the_way(tmp_path, path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file is a file; .* with --out\."):
+        check_place(tmp_path / path, "--out")
+
+
+@pytest.mark.parametrize("path", [".", "run", "runs/run"])
+def test_a_read_only_disk(tmp_path, monkeypatch, path):
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    with pytest.raises(UserError, match=rf"^{tmp_path} cannot be .*read-only.*--out"):
+        check_place(tmp_path / path, "--out")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="may enter any")
+def test_a_folder_that_may_not_be_entered(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o600)
+    with pytest.raises(UserError, match=r"closed cannot be written to.*--out"):
+        check_place(tmp_path / "closed" / "run", "--out")
