@@ -162,7 +162,8 @@ def _begin(folder, config, about, split, options, held):
         folder.create(config, **about)
         held.enter_context(folder.locked())
     made_with = {name: getattr(options, name) for name in ("seed", "fold", "group")}
-    splits.save_split(split, folder.split_file, **made_with)
+    with folder.writing(folder.split_file):
+        splits.save_split(split, folder.split_file, **made_with)
 
 
 def _train(options, names, model, folder, feed, workers, resume):
@@ -199,8 +200,11 @@ def _finish(config, folder, examples):
         total = len(examples)
         evaluate_run(model, examples, folder.path, "val", total=total, remedy=remedy)
     else:
-        leave_unscored(config.name, folder.path)
-    plot_history(folder.history_file, folder.path / "history.png")
+        with folder.writing(folder.metrics_file):
+            leave_unscored(config.name, folder.path)
+    picture = folder.path / "history.png"
+    with folder.writing(picture):
+        plot_history(folder.history_file, picture)
 
 
 if __name__ == "__main__":

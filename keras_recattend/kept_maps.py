@@ -91,7 +91,11 @@ class KeptMaps:
             cache = MapCache(self._model, self._folder.maps, split, fingerprint)
             spent = time.monotonic() - began
             seconds = None if limit is None else limit - spent
-            if images.count and not cache.fill(images, seconds=seconds, bar=self._bar):
+            with self._folder.writing(self._folder.maps):
+                whole = not images.count or cache.fill(
+                    images, seconds=seconds, bar=self._bar
+                )
+            if not whole:
                 _LOG.info(
                     "Foreground and angles are computed at every step: to keep those "
                     "of all images would take too much of the stage's time."

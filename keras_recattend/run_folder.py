@@ -4,7 +4,7 @@ import contextlib
 import csv
 import json
 import logging
-import zipfile
+import os
 from pathlib import Path
 
 import h5py
@@ -12,7 +12,8 @@ import numpy as np
 
 from keras_recattend import child_process
 from keras_recattend.config import Config, near_names
-from keras_recattend.errors import UserError
+from keras_recattend.places import check_place
+from keras_recattend.run_errors import RunError, first_line, reading, writing
 from keras_recattend.whole_files import replacing
 
 __all__ = ["RunError", "RunFolder", "find_weights"]
@@ -21,6 +22,8 @@ _LOG = logging.getLogger(__name__)
 
 FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
+# Bytes that HDF5 takes for each array besides its values: 1,400 in the shipped weights.
+HDF5_OVERHEAD = 4096
 
 
 @contextlib.contextmanager
@@ -44,10 +47,6 @@ def _named(model, optimizer):
     if optimizer is not None:
         named |= {f"optimizer/{i}": v for i, v in enumerate(optimizer.variables)}
     return named
-
-
-class RunError(UserError):
-    """A run folder, or what is asked of it, is not as it should be."""
 
 
 class RunFolder:
@@ -106,8 +105,16 @@ class RunFolder:
         return self.path / "state" / "training.npz"
 
     def check_free(self):
-        """Raise RunError where the folder exists and is not empty."""
-        if self.path.is_file() or (self.path.exists() and any(self.path.iterdir())):
+        """Tell why the folder could not be made, before anything is.
+
+        Raises:
+            UserError: it exists and is not empty, or cannot be written to.
+        """
+        taken = os.path.isfile(self.path)
+        if not taken:
+            check_place(self.path, "--run-dir")
+            taken = self.path.exists() and any(self.path.iterdir())
+        if taken:
             raise RunError(
                 f"The run folder {self.path} exists already. Go on with --resume, "
                 "or name another one with --run-dir."
@@ -117,10 +124,11 @@ class RunFolder:
         """Make the folder and write `config.json`; `about` says how it was asked for.
 
         Raises:
-            RunError: the folder exists and is not empty.
+            UserError: the folder exists and is not empty, or cannot be written to.
         """
         self.check_free()
-        self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path, "Name another folder with --run-dir."):
+            self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(
             self.config_file, {"format": FORMAT, "config": config.to_dict(), **about}
         )
@@ -151,12 +159,21 @@ class RunFolder:
         """Hold the folder for the training of this process.
 
         Raises:
-            UserError: another process trains in it.
+            UserError: another process trains in it, or it cannot be written to.
         """
-        self.state_file.parent.mkdir(exist_ok=True)
+        with self.writing(self.state_file.parent):
+            self.state_file.parent.mkdir(exist_ok=True)
         lock = self.state_file.with_name("lock")
         with child_process.locked(lock, self.path, "--run-dir"):
             yield
+
+    def writing(self, path):
+        """A context that turns a full disk, and the like, into a RunError.
+
+        Args:
+            path: of what is written inside, for a run that was begun.
+        """
+        return writing(path, f"Make room; go on with --resume --run-dir {self.path}")
 
     def weights_file(self, path=None):
         """Return `path`, or the best weights, or the last. Raises RunError: none."""
@@ -173,34 +190,61 @@ class RunFolder:
         """Load weights into the model: `path`, or the best, or the last.
 
         Raises:
-            RunError: there are none, or they belong to another configuration.
+            RunError: there are none, they are damaged, or they belong to another
+                configuration.
         """
         candidate = self.weights_file(path)
+        remedy = (
+            "Copy the file again, or take it away: best.weights.h5 and last.weights.h5 "
+            "stand in for one another."
+        )
+        with reading(candidate, remedy):
+            count = _count_arrays(candidate)
         try:
             with _without_optimizer(model):
                 model.load_weights(candidate)
-            _check_all_used(candidate, model)
-        except (ValueError, KeyError, OSError) as error:
-            first_line = str(error).strip().splitlines()[0]
+            if count != len(model.weights):
+                raise ValueError(
+                    f"{count} arrays, but the model has {len(model.weights)}."
+                )
+        except (ValueError, KeyError) as error:
             raise RunError(
                 f"{candidate} does not fit the configuration "
-                f"{model.config.name!r}: {first_line} Use the config.json that lies "
-                "beside the weights."
+                f"{model.config.name!r}: {first_line(error)} Use the config.json that "
+                "lies beside the weights."
             ) from error
         return candidate
 
     def save_weights(self, model, path):
-        """Write the model's weights; the old file stays whole until the new one is."""
-        with _without_optimizer(model), replacing(path) as temporary:
-            model.save_weights(temporary)
+        """Write the model's weights; the old file stays whole until the new one is.
+
+        Raises:
+            RunError: they cannot be written, as on a full disk.
+        """
+        with (
+            self.writing(path),
+            _without_optimizer(model),
+            replacing(path) as temporary,
+        ):
+            _make_room(temporary, model)
+            try:
+                model.save_weights(temporary)
+            except RuntimeError as error:
+                # HDF5's, of a disk that another process filled meanwhile.
+                raise OSError(None, first_line(error)) from error
 
     def save_state(self, model, optimizer, about):
-        """Write all variables of model and optimizer, and `about` (JSON)."""
+        """Write all variables of model and optimizer, and `about` (JSON).
+
+        Raises:
+            RunError: they cannot be written, as on a full disk.
+        """
         arrays = {k: v.numpy() for k, v in _named(model, optimizer).items()}
         arrays["about"] = np.array(json.dumps(about))
-        self.state_file.parent.mkdir(exist_ok=True)
-        with replacing(self.state_file) as temporary:
-            np.savez(temporary, **arrays)
+        with self.writing(self.state_file):
+            self.state_file.parent.mkdir(exist_ok=True)
+            with replacing(self.state_file) as temporary:
+                np.savez(temporary, **arrays)
 
     def keep_history(self, about):
         """Drop the rows that `save_state` did not follow: their epochs come again.
@@ -212,21 +256,20 @@ class RunFolder:
         """
         if not self.history_file.exists():
             return
-        with open(self.history_file, newline="") as file:
-            heading, *rows = csv.reader(file)
-        stage, epoch = heading.index("stage"), heading.index("epoch")
-        kept = [
-            row
-            for row in rows
-            if len(row) == len(heading)
-            and (
-                row[stage] in about["done"]
-                or (row[stage] == about["stage"] and int(row[epoch]) <= about["epoch"])
-            )
-        ]
+        remedy = f"Take it away, and go on with --resume --run-dir {self.path}"
+        with reading(self.history_file, remedy):
+            with open(self.history_file, newline="") as file:
+                heading, *rows = [*csv.reader(file)] or [[]]
+            kept = _followed(heading, rows, about) if rows else []
+        if not rows:
+            # A full disk cuts the heading short, or leaves an empty file.
+            with self.writing(self.history_file):
+                self.history_file.unlink()
+            return
         if len(kept) == len(rows):
             return
         with (
+            self.writing(self.history_file),
             replacing(self.history_file) as temporary,
             open(temporary, "w", newline="") as file,
         ):
@@ -257,83 +300,137 @@ class RunFolder:
         """Return what `save_state` was told, or None when there is no state."""
         if not self.state_file.is_file():
             return None
-        with self._state() as arrays:
-            return json.loads(str(arrays["about"]))
+        with self._state() as read:
+            about = read("about")
+            with self._undamaged():
+                return json.loads(str(about))
 
     def load_state(self, model, optimizer=None):
-        """Put the saved variables back into the model and the built optimizer."""
-        with self._state() as arrays:
+        """Put the saved variables back into the model and the built optimizer.
+
+        Raises:
+            RunError: the state is damaged, or belongs to another configuration.
+        """
+        with self._state() as read:
             for name, variable in _named(model, optimizer).items():
-                shape = tuple(variable.shape)
-                if name not in arrays or arrays[name].shape != shape:
+                shape, values = tuple(variable.shape), read(name)
+                if values is None or values.shape != shape:
                     raise RunError(
                         f"{self.state_file} belongs to another configuration: it has "
                         f"no {name} of shape {shape}."
                     )
-                variable.assign(arrays[name])
+                variable.assign(values)
 
     @contextlib.contextmanager
     def _state(self):
-        """The arrays of the state file. Raises RunError where it is damaged."""
-        try:
-            # Opened here: numpy leaves the file of a damaged archive open.
-            with open(self.state_file, "rb") as file, np.load(file) as arrays:
-                yield arrays
-        except (zipfile.BadZipFile, KeyError, EOFError) as error:
-            raise RunError(
-                f"{self.state_file} is damaged ({error}): the run cannot be resumed. "
-                "Its weights can still be used; train anew in another folder."
-            ) from error
+        """Yield a function from a name to that array of the state; None = it has none.
+
+        It raises RunError where the file is damaged.
+        """
+        # Opened here: numpy leaves the file of a damaged archive open.
+        with self._undamaged():
+            file = open(self.state_file, "rb")  # noqa: SIM115
+        with file:
+            with self._undamaged():
+                arrays = np.load(file)
+                names = set(arrays.files)
+
+            def read(name):
+                with self._undamaged():
+                    return arrays[name] if name in names else None
+
+            with arrays:
+                yield read
+
+    def _undamaged(self):
+        return reading(
+            self.state_file,
+            "The run cannot be resumed. Its weights can still be used: --init them in "
+            "a new folder.",
+        )
 
     def append_history(self, row, columns):
         """Add an epoch to `history.csv`; columns that it does not know stay empty.
 
         A file that is there keeps its columns: an older version may have begun it.
         While a spreadsheet has it open, on Windows, rows are held back.
+
+        Raises:
+            RunError: it cannot be written for another reason, as on a full disk.
         """
         self._held_back.append(row)
-        try:
-            self._write_history(self._held_back, columns)
-        except PermissionError as error:
-            _LOG.warning(
-                "%s cannot be written to (%s); its row is written with the next. Is it "
-                "open in another program?",
-                self.history_file,
-                error.strerror,
-            )
-            return
+        with self.writing(self.history_file):
+            try:
+                self._write_history(self._held_back, columns)
+            except PermissionError as error:
+                _LOG.warning(
+                    "%s cannot be written to (%s); its row is written with the next. "
+                    "Is it open in another program?",
+                    self.history_file,
+                    error.strerror,
+                )
+                return
         self._held_back = []
 
     def _write_history(self, rows, columns):
-        new = not self.history_file.exists()
-        if not new:
+        heading = None
+        if self.history_file.exists():
             with open(self.history_file, newline="") as file:
-                columns = next(csv.reader(file), columns)
+                # None: empty, as a full disk left it.
+                heading = next(csv.reader(file), None)
         with open(self.history_file, "a", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
-            if new:
+            writer = csv.DictWriter(
+                file, heading or columns, restval="", extrasaction="ignore"
+            )
+            if heading is None:
                 writer.writeheader()
             writer.writerows(rows)
 
     @staticmethod
     def write_json(path, values):
-        """Write JSON under another name, then rename."""
-        with replacing(path) as temporary:
+        """Write JSON under another name, then rename.
+
+        Raises:
+            RunError: it cannot be written, as on a full disk.
+        """
+        remedy = "Make room, and start the same command again."
+        with writing(path, remedy), replacing(path) as temporary:
             temporary.write_text(json.dumps(values, indent=2) + "\n")
 
 
-def _check_all_used(path, model):
-    """Raise ValueError where the file has weights that the model has no place for."""
+def _make_room(path, model):
+    """Meet a full disk before HDF5 does: it tries again in the end, and crashes."""
+    size = 4 * model.count_params() + HDF5_OVERHEAD * len(model.weights)
+    path.write_bytes(bytes(size))
+
+
+def _followed(heading, rows, about):
+    """Those rows of a history that a state followed."""
+    stage, epoch = heading.index("stage"), heading.index("epoch")
+    return [
+        row
+        for row in rows
+        if len(row) == len(heading)
+        and (
+            row[stage] in about["done"]
+            or (row[stage] == about["stage"] and int(row[epoch]) <= about["epoch"])
+        )
+    ]
+
+
+def _count_arrays(path):
+    """Read all arrays of a file of weights; return how many there are."""
     count = 0
 
     def visit(_, item):
         nonlocal count
-        count += isinstance(item, h5py.Dataset)
+        if isinstance(item, h5py.Dataset):
+            item[()]
+            count += 1
 
     with h5py.File(path) as file:
         file.visititems(visit)
-    if count != len(model.weights):
-        raise ValueError(f"{count} arrays, but the model has {len(model.weights)}.")
+    return count
 
 
 def is_shipped(name):

@@ -1,6 +1,8 @@
 """`train.py` and `evaluate.py` as a user calls them, with their mistakes."""
 
+import contextlib
 import dataclasses
+import errno
 import importlib
 import json
 import pathlib
@@ -26,7 +28,7 @@ from keras_recattend.fold_scores import read_fold
 from keras_recattend.map_cache import MapCache
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.model import RecurrentAttention
-from keras_recattend.run_folder import RunFolder
+from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.stages import STAGES
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -571,6 +573,27 @@ def test_a_run_is_trained_by_one_process(run, capfd):
     assert f"Another process trains in {run}" in message
     assert "--run-dir" in message
     assert (run / "history.csv").read_bytes() == history
+
+
+def test_a_disk_that_is_full_when_a_run_begins_or_ends(tmp_path, monkeypatch):
+    """Its split, and the picture of its history, which nothing else writes."""
+    import train
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = RunFolder(tmp_path / "run")
+    monkeypatch.setattr("datasets.splits.save_split", full)
+    options = train.parse([])
+    go_on = r"No space left.*--resume --run-dir"
+    with (
+        contextlib.ExitStack() as held,
+        pytest.raises(RunError, match=rf"split\.json .*{go_on}"),
+    ):
+        train._begin(folder, tiny.config(), {}, {}, options, held)
+    monkeypatch.setattr("keras_recattend.history.plot_history", full)
+    with pytest.raises(RunError, match=rf"history\.png .*{go_on}"):
+        train._finish(tiny.config(), folder, [])
 
 
 def test_what_is_trained_is_found():

@@ -1,6 +1,7 @@
 """Runs with a pre-processing network: trained first, then asked once an image."""
 
 import csv
+import errno
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from eager import eagerly
 
 from keras_recattend.map_cache import MapCache, Unchanged
 from keras_recattend.model import RecurrentAttention
-from keras_recattend.run_folder import RunFolder
+from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.stages.objective import Objective
 from keras_recattend.training import Training, seed_everything
 
@@ -124,6 +125,15 @@ def test_maps_of_images_fit_nothing_else(tmp_path, monkeypatch, known, mixed):
     """The steps for which they are kept otherwise."""
     _, _, seen = run(tmp_path / "run", monkeypatch, mixed=mixed, unchanged=known)
     assert seen == {"preprocess": {False}, "box": {False}}
+
+
+def test_maps_that_do_not_fit_on_the_disk(tmp_path, monkeypatch, known):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(MapCache, "fill", full)
+    with pytest.raises(RunError, match=r"maps .*No space left.*--resume --run-dir"):
+        run(tmp_path / "run", monkeypatch, unchanged=known)
 
 
 def test_maps_that_would_take_too_long_are_not_kept(tmp_path, monkeypatch, known):

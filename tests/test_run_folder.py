@@ -1,7 +1,9 @@
 """The run folder: what is refused, and that nothing is ever half written."""
 
 import csv
+import errno
 import json
+import os
 from pathlib import Path
 
 import h5py
@@ -26,6 +28,10 @@ def folder(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create(tiny.config(), options={"seed": 4})
     return folder
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def half_written(folder):
@@ -65,6 +71,43 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(RunError, match="exists already"):
         RunFolder(tmp_path / "run").create(tiny.config())
+
+
+def test_a_place_below_a_file_is_refused_before_work_is_done(tmp_path):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(UserError, match=r"file is a file.*--run-dir"):
+        RunFolder(tmp_path / "file" / "run").check_free()
+
+
+def test_a_read_only_place_is_refused_before_work_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    with pytest.raises(UserError, match=r"cannot be written to.*--run-dir"):
+        RunFolder(tmp_path / "run").check_free()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
+    def refused(self, **_):
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(RunError, match=r"run cannot be .*Read-only file.*--run-dir"):
+        RunFolder(tmp_path / "run").create(tiny.config())
+
+
+def test_a_full_disk_leaves_a_folder_that_can_be_used(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(RunError, match=r"config\.json .*No space left.*Make room"):
+            folder.create(tiny.config())
+    folder.create(tiny.config())
+    assert folder.read()[0] == tiny.config()
+
+
+def test_a_folder_that_cannot_be_locked(folder, monkeypatch):
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(RunError, match=r"state .*Make room"), folder.locked():
+        pass
 
 
 def test_a_folder_without_config_is_no_run(tmp_path):
@@ -171,11 +214,26 @@ def test_weights_of_another_configuration_are_refused(folder, model, changes):
         folder.load_weights(other)
 
 
-def test_damaged_weights_are_a_users_error(folder, model):
+def damaged(data):
+    """Files of a size, damaged in each of some ways: {what: bytes}."""
+    flipped = bytearray(data)
+    for place in range(len(data) // 20, len(data) // 2, 97):
+        flipped[place] ^= 255
+    return {
+        "empty": b"",
+        "cut short": data[: len(data) // 3],
+        "zeros": bytes(len(data)),
+        "text": b"no weights",
+        "flipped": bytes(flipped),
+    }
+
+
+@pytest.mark.parametrize("what", damaged(b""))
+def test_damaged_weights_are_a_users_error(folder, model, what):
     folder.save_weights(model, folder.last_weights)
     data = folder.last_weights.read_bytes()
-    folder.last_weights.write_bytes(data[: len(data) // 3])
-    with pytest.raises(RunError, match=r"last\.weights\.h5"):
+    folder.last_weights.write_bytes(damaged(data)[what])
+    with pytest.raises(RunError, match=r"last\.weights\.h5 is damaged \(.*Copy"):
         folder.load_weights(model)
 
 
@@ -185,12 +243,54 @@ def test_an_interrupted_write_leaves_the_old_weights(folder, model, monkeypatch)
 
     def fail(path):
         path.write_bytes(b"half")
-        raise OSError("disk full")
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(model, "save_weights", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(KeyboardInterrupt):
         folder.save_weights(model, folder.last_weights)
     assert folder.last_weights.read_bytes() == before
+
+
+GO_ON = r"cannot be written \(.*\)\. Make room; go on with --resume --run-dir .*run$"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Can't decrement id ref count (file write failed: time = now\n)"),
+    ],
+    ids=["of the system", "of HDF5"],
+)
+def test_a_full_disk_leaves_the_old_weights(folder, model, monkeypatch, error):
+    folder.save_weights(model, folder.last_weights)
+    before = folder.last_weights.read_bytes()
+
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(model, "save_weights", fail)
+    with pytest.raises(RunError, match=r"last\.weights\.h5 " + GO_ON):
+        folder.save_weights(model, folder.last_weights)
+    assert folder.last_weights.read_bytes() == before
+    assert not half_written(folder)
+
+
+def test_room_for_weights_is_made_before_hdf5_begins(folder, model, monkeypatch):
+    """HDF5 crashes the process where there is none: no error can be caught."""
+    sizes, save = [], model.save_weights
+
+    def saved(path):
+        sizes.append(path.stat().st_size)
+        save(path)
+
+    monkeypatch.setattr(model, "save_weights", saved)
+    folder.save_weights(model, folder.last_weights)
+    assert sizes[0] > folder.last_weights.stat().st_size
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunError, match=r"last\.weights\.h5 " + GO_ON):
+        folder.save_weights(model, folder.last_weights)
+    assert len(sizes) == 1
 
 
 # -- state -------------------------------------------------------------------------
@@ -233,12 +333,34 @@ def test_no_state_is_none(folder):
     assert folder.load_about() is None
 
 
-def test_a_damaged_state_is_a_users_error(folder, model):
+@pytest.mark.parametrize("what", damaged(b""))
+def test_a_damaged_state_is_a_users_error(folder, model, what):
     folder.save_state(model, None, {"stage": None})
     data = folder.state_file.read_bytes()
-    folder.state_file.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UserError, match=r"training\.npz"):
+    folder.state_file.write_bytes(damaged(data)[what])
+    told = r"training\.npz is damaged \(.*cannot be resumed.*--init"
+    with pytest.raises(RunError, match=told):
+        folder.load_state(model)
+    if what != "flipped":
+        with pytest.raises(RunError, match=told):
+            folder.load_about()
+
+
+def test_a_state_without_what_was_told(folder):
+    folder.state_file.parent.mkdir()
+    np.savez(folder.state_file, other=1)
+    with pytest.raises(RunError, match=r"training\.npz is damaged"):
         folder.load_about()
+
+
+def test_a_full_disk_leaves_the_old_state(folder, model, monkeypatch):
+    folder.save_state(model, None, {"stage": None})
+    before = folder.state_file.read_bytes()
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(RunError, match=r"training\.npz " + GO_ON):
+        folder.save_state(model, None, {"stage": "box"})
+    assert folder.state_file.read_bytes() == before
+    assert not half_written(folder)
 
 
 # -- history and shipped weights ---------------------------------------------------
@@ -299,6 +421,45 @@ def test_history_ends_where_the_state_does(folder):
 def test_a_run_without_history_has_none_to_keep(folder):
     folder.keep_history({"done": [], "stage": "box", "epoch": 1})
     assert not folder.history_file.exists()
+
+
+@pytest.mark.parametrize("left", [b"", b"stage,ep", b"stage,epoch,sbd\r\n"])
+def test_a_history_that_a_full_disk_cut_short_begins_anew(folder, left):
+    """Without a row there is none to keep, and the run must go on."""
+    folder.history_file.write_bytes(left)
+    folder.keep_history({"done": [], "stage": None})
+    assert not folder.history_file.exists()
+
+
+def test_rows_are_never_without_a_heading(folder):
+    folder.history_file.touch()
+    for epoch in (1, 2):
+        folder.append_history({"stage": "box", "epoch": epoch}, ["stage", "epoch"])
+    with open(folder.history_file, newline="") as file:
+        assert [*csv.reader(file)] == [["stage", "epoch"], ["box", "1"], ["box", "2"]]
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "stage,epoch\nbox,first\n"])
+def test_a_history_of_somebody_else(folder, text):
+    folder.history_file.write_text(text)
+    with pytest.raises(RunError, match=r"history\.csv is damaged .*Take it away"):
+        folder.keep_history({"done": [], "stage": "box", "epoch": 1})
+    assert folder.history_file.read_text() == text
+
+
+def test_a_full_disk_while_the_history_is_written(folder, monkeypatch):
+    columns = ["stage", "epoch"]
+    for epoch in (1, 2):
+        folder.append_history({"stage": "box", "epoch": epoch}, columns)
+    before = folder.history_file.read_bytes()
+    monkeypatch.setattr(csv, "DictWriter", full)
+    with pytest.raises(RunError, match=r"history\.csv " + GO_ON):
+        folder.append_history({"stage": "box", "epoch": 3}, columns)
+    monkeypatch.setattr(csv, "writer", full)
+    with pytest.raises(RunError, match=r"history\.csv " + GO_ON):
+        folder.keep_history({"done": [], "stage": "box", "epoch": 1})
+    assert folder.history_file.read_bytes() == before
+    assert not half_written(folder)
 
 
 @pytest.fixture
