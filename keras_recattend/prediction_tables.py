@@ -12,8 +12,14 @@ from keras_recattend.whole_files import write_atomically
 
 __all__ = ["Row", "write_tables"]
 
-COUNTS = ("file", "name", "count", "mean_score", "status", "message")
+COUNTS = (
+    *("file", "name", "count", "mean_score", "status", "message"),
+    *("height", "width"),
+)
 OBJECTS = ("file", "name", *Region._fields)
+# Names and messages may begin with what a spreadsheet takes for a formula.
+TEXTS = ("file", "name", "message")
+FORMULA = ("=", "+", "-", "@")
 
 
 class Row(typing.NamedTuple):
@@ -41,10 +47,15 @@ def write_tables(path, rows, failures):
         OutputError: the file system refuses.
     """
     counts = [
-        (r.file, r.name, r.count, _number(r.mean_score, 4), status, message)
+        (
+            *(r.file, r.name, r.count, _number(r.mean_score, 4), status, message),
+            *(r.height, r.width),
+        )
         for r, status, message in rows
     ]
-    counts += [(file, "", "", "", "failed", message) for file, message in failures]
+    counts += [
+        (file, "", "", "", "failed", message, "", "") for file, message in failures
+    ]
     objects = [
         (
             *(r.file, r.name, *o[:6]),
@@ -60,9 +71,26 @@ def write_tables(path, rows, failures):
 
 
 def _csv(columns, rows):
+    texts = [columns.index(name) for name in TEXTS if name in columns]
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    return text.getvalue().encode()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        cells = list(row)
+        for i in texts:
+            cells[i] = _no_formula(cells[i])
+        writer.writerow(cells)
+    # With a mark at its beginning: without it Excel takes a file for another encoding.
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _no_formula(text):
+    """The text with an apostrophe before what would be a formula.
+
+    Also before apostrophes that are followed by one, so that whoever takes away the
+    first gets the text again.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
 
 
 def _number(value, digits):

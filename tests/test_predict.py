@@ -54,7 +54,7 @@ def once(monkeypatch, run):
 
 
 def rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 

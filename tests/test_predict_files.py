@@ -57,7 +57,7 @@ def predict(paths, out, stub=None, settings=SETTINGS, **options):
 
 
 def table(out, name):
-    with open(out / name, newline="", encoding="utf-8") as file:
+    with open(out / name, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -127,11 +127,13 @@ def test_tables(photos, tmp_path):
             "mean_score": score,
             "status": "ok",
             "message": "",
+            "height": height,
+            "width": width,
         }
-        for name, count, score in [
-            ("both", "2", "0.7500"),
-            ("none", "0", ""),
-            ("red", "1", "0.9000"),
+        for name, count, score, height, width in [
+            ("both", "2", "0.7500", "24", "32"),
+            ("none", "0", "", "20", "40"),
+            ("red", "1", "0.9000", "24", "32"),
         ]
     ]
     rows = table(out, "objects.csv")
@@ -158,7 +160,7 @@ def test_tables(photos, tmp_path):
 def test_tables_without_objects_have_their_heading(tmp_path):
     Image.fromarray(picture(9, 9, None, None)).save(tmp_path / "x.png")
     predict(tmp_path / "x.png", tmp_path / "out")
-    text = (tmp_path / "out" / "objects.csv").read_text()
+    text = (tmp_path / "out" / "objects.csv").read_text(encoding="utf-8-sig")
     assert text.startswith("file,name,id,area,top,left,bottom,right,centroid_y,")
     assert len(text.splitlines()) == 1
 
