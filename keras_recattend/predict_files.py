@@ -29,16 +29,16 @@ class Outcome:
         skipped: number whose results were there.
         explained: number of those whose explanation was missing and was written now.
         kept: (file, message) where a corrected label map stood in the way.
-        failures: (file, message) of those that could not be read.
-        sources: the `source_of` each failure.
+        failed: {`source_of` it: (file, message)} of those that could not be read.
+        settled: the `source_of` those that have results.
     """
 
     predicted: int = 0
     skipped: int = 0
     explained: int = 0
     kept: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-    failures: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-    sources: set[Path] = dataclasses.field(default_factory=set)
+    failed: dict[Path, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    settled: set[Path] = dataclasses.field(default_factory=set)
 
     def __str__(self):
         explained = f" ({self.explained} explained now)" if self.explained else ""
@@ -48,14 +48,18 @@ class Outcome:
         )
 
     @property
+    def failures(self):
+        """(file, message) of those that could not be read."""
+        return list(self.failed.values())
+
+    @property
     def done(self):
         """The number of pictures that have results."""
         return self.predicted + self.skipped + len(self.kept)
 
     def fail(self, file, message):
         """Note and tell that a file failed."""
-        self.failures.append((readable(file), readable(message)))
-        self.sources.add(source_of(file))
+        self.failed[source_of(file)] = readable(file), readable(message)
         _LOG.warning("skipped: %s", readable(message))
 
     def keep(self, file, labels):
@@ -65,6 +69,7 @@ class Outcome:
             "it away to predict the picture anew."
         )
         self.kept.append((readable(file), message))
+        self.settled.add(source_of(file))
         _LOG.warning("kept: %s", message)
 
 
@@ -98,8 +103,8 @@ def predict_files(
 
     Files are read ahead and results written behind in threads, while the network runs.
     Pictures whose results are there are skipped. Tables and report show all pictures
-    that the folder has, whenever they were predicted, and this call's failures. They
-    are written when interrupted, too.
+    that the folder has, whenever they were predicted or failed. They are written when
+    interrupted, too.
 
     Args:
         predictor: a `Predictor`, or any function with `batch_size` from a list of
@@ -160,6 +165,7 @@ class _Call:
             record = self._records.get(source_of(file))
             if not overwrite and self._folder.is_done(record, file):
                 self.outcome.skipped += 1
+                self.outcome.settled.add(source_of(file))
                 if self._explain is not None and not self._folder.is_explained(record):
                     self._unexplained.append((file, name))
             elif not self._must_stay(file, name):
@@ -203,6 +209,7 @@ class _Call:
             if self._explain:
                 self._folder.write_explanation(picture.name, result)
             self.outcome.predicted += 1
+            self.outcome.settled.add(source_of(picture.file))
 
     def _write_explanations(self, batch, explanations):
         for picture, explanation in zip(batch, explanations, strict=True):

@@ -7,6 +7,7 @@ import os
 
 from keras_recattend.coco import write_coco
 from keras_recattend.html_report import html_report
+from keras_recattend.prediction_failures import keep_failures
 from keras_recattend.prediction_tables import Row, write_tables
 from keras_recattend.predictions import writing_to
 from keras_recattend.whole_files import write_atomically
@@ -35,9 +36,10 @@ def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
     Raises:
         UserError: they cannot be written, or COCO lacks a label map.
     """
+    failed = keep_failures(folder, outcome.failed, outcome.settled)
     rows, left_out = [], []
     for source, record in folder.records().items():
-        if source in outcome.sources:
+        if source in failed:
             continue  # results of a picture that cannot be read any more
         row = _row_of(folder, record, most)
         if row is None:
@@ -49,9 +51,11 @@ def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
     _tell_gone([row.record for row in rows])
     _tell_earlier(left_out)
     _tell_full(rows, most)
-    write_tables(folder.path, rows, outcome.failures)
+    _tell_failed_before([f for s, f in failed.items() if s not in outcome.failed])
+    failures = sorted(failed.values())
+    write_tables(folder.path, rows, failures)
     with writing_to(folder.path):
-        page = html_report(rows, outcome.failures, weights)
+        page = html_report(rows, failures, weights)
         write_atomically(folder.path / "report.html", page.encode())
     if coco is not None:
         with writing_to(coco):
@@ -80,6 +84,17 @@ def _tell_gone(records):
             len(gone),
             gone[0].file,
             gone[0].name,
+        )
+
+
+def _tell_failed_before(failures):
+    """Tell of pictures that failed before this call, which did not name them."""
+    if failures:
+        _LOG.warning(
+            "%d pictures that failed in earlier calls are in the tables as failed "
+            "(%s), until they are given again or deleted.",
+            len(failures),
+            failures[0][0],
         )
 
 

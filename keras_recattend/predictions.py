@@ -29,6 +29,7 @@ __all__ = [
 
 FORMAT = 1
 TABLES = ("counts.csv", "objects.csv", "report.html")
+FAILURES = "failures.json"
 *FOLDERS, EXPLANATIONS = RESULTS  # explanations only where they are asked for
 # Stays, empty: two processes could lock two files of a name that comes and goes.
 LOCK = "lock"
@@ -79,9 +80,8 @@ class PredictionFolder:
                 raise OutputError(
                     f"{readable(path)} is a file; name a folder with --out."
                 )
-            foreign = [
-                n for n in (*FOLDERS, EXPLANATIONS, *TABLES) if (self.path / n).exists()
-            ]
+            names = (*FOLDERS, EXPLANATIONS, *TABLES, FAILURES)
+            foreign = [name for name in names if (self.path / name).exists()]
         if foreign:
             raise OutputError(
                 f"{readable(path)} has {', '.join(foreign)} already, which predict.py "
@@ -96,6 +96,10 @@ class PredictionFolder:
     @property
     def settings_file(self):
         return self.path / "settings.json"
+
+    @property
+    def failures_file(self):
+        return self.path / FAILURES
 
     def labels_file(self, name):
         return self.path / "labels" / f"{name}.png"

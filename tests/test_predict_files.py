@@ -276,6 +276,75 @@ def test_a_picture_that_became_unreadable_has_no_results_in_the_tables(
     assert {r["name"] for r in table(out, "objects.csv")} == {"both"}
 
 
+def statuses(out):
+    return {pathlib.Path(r["file"]).name: r["status"] for r in table(out, "counts.csv")}
+
+
+def test_failures_stay_in_the_tables(photos, tmp_path, caplog):
+    """Until the pictures have results, or are deleted."""
+    out = tmp_path / "out"
+    data = (photos / "red.png").read_bytes()
+    for name in ("red.png", "deleted.png", "bad.png"):
+        (photos / name).write_bytes(b"damaged")
+    predict([photos, tmp_path / "gone.jpg", tmp_path / "*.tif"], out)
+    failed = {"red.png", "deleted.png", "bad.png", "gone.jpg", "*.tif"}
+    assert {n for n, status in statuses(out).items() if status == "failed"} == failed
+    # A call of another picture: what was named and is not there was its own call's.
+    (photos / "deleted.png").unlink()
+    caplog.clear()
+    outcome = predict(photos / "both.png", out)
+    assert not outcome.failures
+    expected = {"both.png": "ok", "none.png": "ok"}
+    assert statuses(out) == {**expected, "red.png": "failed", "bad.png": "failed"}
+    rows = {pathlib.Path(r["file"]).name: r for r in table(out, "counts.csv")}
+    assert "not a picture" in rows["red.png"]["message"]
+    assert "2 pictures that failed in earlier calls" in caplog.text
+    assert (out / "report.html").read_text().count('class="failed"') == 2
+    (photos / "red.png").write_bytes(data)
+    predict(photos / "red.png", out)
+    assert statuses(out) == {**expected, "red.png": "ok", "bad.png": "failed"}
+    (photos / "bad.png").unlink()
+    predict(photos, out)
+    assert statuses(out) == {**expected, "red.png": "ok"}
+    assert not (out / "failures.json").exists()
+
+
+def test_an_interrupted_call_keeps_the_failures_of_others(photos, tmp_path):
+    class Interrupted(Stub):
+        def __call__(self, images):
+            raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    data = (photos / "red.png").read_bytes()
+    (photos / "red.png").write_bytes(b"damaged")
+    predict(photos / "red.png", out)
+    (photos / "red.png").write_bytes(data)
+    with pytest.raises(KeyboardInterrupt):
+        predict(photos, out, Interrupted())
+    assert statuses(out) == {"red.png": "failed"}
+    predict(photos, out)
+    assert set(statuses(out).values()) == {"ok"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {}}'])
+def test_damaged_failures_are_none(photos, tmp_path, text):
+    out = tmp_path / "out"
+    predict(photos / "both.png", out)
+    (out / "failures.json").write_text(text)
+    predict(photos / "both.png", out)
+    assert statuses(out) == {"both.png": "ok"}
+
+
+def test_a_picture_that_became_unreadable_stays_so_in_later_calls(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    (photos / "red.png").write_bytes(b"damaged now")
+    predict(photos, out)
+    predict(photos / "both.png", out)
+    assert statuses(out)["red.png"] == "failed"
+    assert {r["name"] for r in table(out, "objects.csv")} == {"both"}
+
+
 # -- again -------------------------------------------------------------------------
 
 
@@ -604,7 +673,7 @@ def test_a_label_map_that_is_not_on_record_is_kept(photos, tmp_path):
     assert (out / "labels" / "red.png").read_bytes() == b"drawn by hand"
 
 
-@pytest.mark.parametrize("name", ["labels", "counts.csv", "report.html"])
+@pytest.mark.parametrize("name", ["labels", "counts.csv", "failures.json"])
 def test_a_folder_with_somebodys_files_is_refused(photos, tmp_path, name):
     """Such as a data set's own labels/."""
     out = tmp_path / "out"

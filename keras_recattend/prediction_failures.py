@@ -1,0 +1,51 @@
+"""Pictures that failed, from call to call: a later one may not name them again."""
+
+import json
+import os
+from pathlib import Path
+
+from keras_recattend.predictions import writing_to
+from keras_recattend.whole_files import write_atomically
+
+__all__ = ["keep_failures"]
+
+
+def keep_failures(folder, failed, done):
+    """Bring `failures.json` up to date.
+
+    What failed stays there until the picture has results or is deleted. What was named
+    and is no file (a glob, a folder without pictures) is its own call's alone.
+
+    Args:
+        folder: a `PredictionFolder`.
+        failed: {source: (file, message)} of this call.
+        done: sources of this call's pictures that have results.
+
+    Returns:
+        {source: (file, message)} of this call, and of earlier ones.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    earlier = {s: f for s, f in _read(folder.failures_file).items() if s not in done}
+    kept = {s: f for s, f in (earlier | failed).items() if _is_file(s)}
+    with writing_to(folder.failures_file):
+        if kept:
+            values = {str(s): {"file": f, "message": m} for s, (f, m) in kept.items()}
+            text = json.dumps(values, indent=2) + "\n"
+            write_atomically(folder.failures_file, text.encode())
+        else:
+            folder.failures_file.unlink(missing_ok=True)
+    return kept | failed
+
+
+def _read(path):
+    try:
+        values = json.loads(path.read_bytes())
+        return {Path(s): (v["file"], v["message"]) for s, v in values.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}  # none yet, or damaged: what fails will fail again
+
+
+def _is_file(path):
+    return os.path.lexists(path) and not os.path.isdir(path)
