@@ -18,8 +18,10 @@ __all__ = [
     "ImageError",
     "as_rgb",
     "as_shown",
+    "is_grey",
     "opened",
     "read_image",
+    "read_picture",
 ]
 
 # What a folder is searched for.
@@ -45,6 +47,8 @@ NEW_SUBFILE_TYPE, DNG_VERSION = 254, 50706
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 ORIENTATION = 0x0112
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+# What the greatest number of 12 bits becomes where 16 become 8.
+TWELVE_BITS = 16
 
 
 class ImageError(UserError):
@@ -68,8 +72,21 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises:
         ImageError: the file is missing, empty, damaged, too large or of another kind.
     """
+    return read_picture(path)[0]
+
+
+def read_picture(path: str | os.PathLike) -> tuple[np.ndarray, bool]:
+    """Read a picture as `read_image` does, and tell whether it comes out dark.
+
+    Returns:
+        uint8 [H, W, 3]; and whether it has 16 bits of which it uses 12 at most, as many
+        cameras write it.
+    """
     with opened(path) as file:
-        return as_shown(file, path)
+        # Before it is read: afterwards colours have 8 bits.
+        deep = _has_sixteen_bits(file)
+        image = as_shown(file, path)
+        return image, deep and int(image.max(initial=0)) <= TWELVE_BITS
 
 
 def as_shown(picture: Image.Image, name: str | os.PathLike = "The picture"):
@@ -129,6 +146,12 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
             "several pictures as a list."
         )
     return array
+
+
+def is_grey(image: np.ndarray) -> bool:
+    """Whether an RGB picture, uint8 [H, W, 3], has no colour anywhere."""
+    red, green, blue = np.moveaxis(image, -1, 0)
+    return np.array_equal(red, green) and np.array_equal(green, blue)
 
 
 @contextlib.contextmanager
@@ -199,6 +222,13 @@ def _of_planes(picture, name):
     image = Image.merge(picture.mode, bands)
     image.getexif()[ORIENTATION] = picture.getexif().get(ORIENTATION, 1)
     return image
+
+
+def _has_sixteen_bits(picture):
+    if picture.mode in SIXTEEN_BITS or is_misread(picture):
+        return True
+    # Of colours Pillow has 8 bits alone; how it will read the file tells.
+    return ";16" in str(picture.tile)
 
 
 def _tag(picture, number):

@@ -11,7 +11,7 @@ import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from keras_recattend.ahead import WriteBehind, grouped, read_ahead
-from keras_recattend.image_files import MOST_PIXELS_A_BATCH, ImageError, read_image
+from keras_recattend.image_files import MOST_PIXELS_A_BATCH, ImageError, read_picture
 from keras_recattend.input_files import readable, result_names, source_of
 from keras_recattend.prediction_summaries import write_summaries
 
@@ -74,12 +74,13 @@ class Outcome:
 
 
 class _Picture(typing.NamedTuple):
-    """One that was read. `about` is its `os.stat_result` from before that."""
+    """One that was read; `about` is its `os.stat_result` from before that."""
 
     file: Path
     name: str
     about: os.stat_result
     image: np.ndarray
+    dark: bool
 
     @property
     def pixels(self):
@@ -205,6 +206,7 @@ class _Call:
                 found,
                 self._overlay_size,
                 picture.about,
+                picture.dark,
             )
             if self._explain:
                 self._folder.write_explanation(picture.name, result)
@@ -275,7 +277,7 @@ class _Call:
 def _read(item):
     file, name = item
     about = file.stat()  # before it is read: a change in between shows
-    return _Picture(file, name, about, read_image(file))
+    return _Picture(file, name, about, *read_picture(file))
 
 
 def _out_of_memory(error):

@@ -21,6 +21,8 @@ class Record:
         labels_sha256: digest of the label map's file as it was written.
         regions: the objects.
         thumbnail: a JPEG of the overlay, base64.
+        grey, dark: whether it has no colours, and 16 bits of which it uses 12 at most.
+            Records of before that was noted lack them.
     """
 
     file: str
@@ -34,6 +36,8 @@ class Record:
     labels_sha256: str
     regions: list[Region]
     thumbnail: str
+    grey: bool = False
+    dark: bool = False
 
     @property
     def count(self):

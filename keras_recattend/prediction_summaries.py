@@ -21,6 +21,8 @@ EARLIER = "count of earlier settings; the label map was corrected and is kept"
 CHANGED = "count of the picture as it was before it was changed"
 # And what to know of one that is.
 FULL = "as many objects as these weights can find: there may be more"
+GREY = "a grey picture: weights that were trained on colours may find nothing in it"
+DARK = "its 16 bits come out dark, as those of a 12-bit camera do: stretch it first"
 
 
 def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
@@ -51,6 +53,7 @@ def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
     _tell_gone([row.record for row in rows])
     _tell_earlier(left_out)
     _tell_full(rows, most)
+    _tell_grey_and_dark(rows)
     _tell_failed_before([f for s, f in failed.items() if s not in outcome.failed])
     failures = sorted(failed.values())
     write_tables(folder.path, rows, failures)
@@ -69,8 +72,12 @@ def _row_of(folder, record, most):
         return Row(record, "kept", EARLIER) if corrected else None
     if folder.is_changed(record):
         return Row(record, "kept", CHANGED)
-    full = most is not None and record.count >= most
-    return Row(record, "ok", FULL if full else "")
+    notes = {
+        FULL: most is not None and record.count >= most,
+        GREY: record.grey,
+        DARK: record.dark,
+    }
+    return Row(record, "ok", "; ".join(note for note, true in notes.items() if true))
 
 
 def _tell_gone(records):
@@ -111,7 +118,7 @@ def _tell_earlier(left_out):
 
 def _tell_full(rows, most):
     """Tell of pictures that may have more objects than the weights can find."""
-    full = [row.record for row in rows if row.message == FULL]
+    full = [row.record for row in rows if FULL in row.message]
     if full:
         _LOG.warning(
             "%d pictures have %d objects, as many as these weights can find, or more "
@@ -120,4 +127,24 @@ def _tell_full(rows, most):
             len(full),
             most,
             full[0].file,
+        )
+
+
+def _tell_grey_and_dark(rows):
+    """Tell of pictures that the weights may never have seen the like of."""
+    grey = [row.record.file for row in rows if GREY in row.message]
+    if grey:
+        _LOG.warning(
+            "%d pictures are grey (%s): weights that were trained on colours, as those "
+            "that come with the package, may find nothing in them.",
+            len(grey),
+            grey[0],
+        )
+    dark = [row.record.file for row in rows if DARK in row.message]
+    if dark:
+        _LOG.warning(
+            "%d pictures have 16 bits and use 12 of them at most (%s): they come out "
+            "dark. Stretch them to the whole range, 0 to 65535, first.",
+            len(dark),
+            dark[0],
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_recattend import file_lock
 from keras_recattend.errors import UserError
+from keras_recattend.image_files import is_grey
 from keras_recattend.input_files import RESULTS, readable, source_of
 from keras_recattend.prediction_record import Record
 from keras_recattend.prediction_settings import differences, digest_of
@@ -221,7 +222,7 @@ class PredictionFolder:
             explanation.plot(picture)
             explanation.animate(animation)
 
-    def write(self, file, name, image, found, longest, about=None):
+    def write(self, file, name, image, found, longest, about=None, dark=False):
         """Write the results of one picture, its record last: it says all are whole.
 
         Args:
@@ -229,6 +230,7 @@ class PredictionFolder:
             name: of the results.
             image: uint8 [H, W, 3]. found: its `Found`.
             longest: side of the overlay in pixels; larger pictures are reduced.
+            dark: as of `read_picture`.
 
         Returns:
             The `Record`.
@@ -251,6 +253,8 @@ class PredictionFolder:
             labels_sha256=hashlib.sha256(labels).hexdigest(),
             regions=regions_of(found.labels, found.scores),
             thumbnail=base64.b64encode(thumbnail_of(picture)).decode(),
+            grey=is_grey(image),
+            dark=dark,
         )
         with writing_to(self.path):
             # Those of the result that is replaced. The label map goes first and comes

@@ -41,8 +41,9 @@ class Stub:
 
 
 def picture(height=24, width=32, red=(2, 3, 8, 9), green=(12, 20, 21, 29)):
-    """Black with a red and a green rectangle: (top, left, bottom, right), inclusive."""
+    """Blue with a red and a green rectangle: (top, left, bottom, right), inclusive."""
     image = np.zeros((height, width, 3), np.uint8)
+    image[..., 2] = 60  # without, one that is empty would be grey
     for channel, place in enumerate((red, green)):
         if place:
             top, left, bottom, right = place

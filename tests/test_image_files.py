@@ -6,12 +6,18 @@ import struct
 import warnings
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageFile
 
-from keras_recattend.image_files import ImageError, as_rgb, read_image
+from keras_recattend.image_files import (
+    ImageError,
+    as_rgb,
+    read_image,
+    read_picture,
+)
 
 # Four colours that palettes, JPEG blocks and colour spaces keep apart.
 COLOURS = np.array([[250, 10, 10], [10, 240, 20], [20, 10, 230], [240, 230, 20]])
@@ -153,6 +159,37 @@ def test_planes_that_are_cut_short(tmp_path):
     tifffile.imwrite(path, deep, photometric="rgb", planarconfig="separate")
     path.write_bytes(path.read_bytes()[:-900])
     refuses(path, "damaged")
+
+
+@pytest.mark.parametrize("most", [4095, 65_535])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planes", ["grey", "contig", "separate"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_12_bits_in_16_come_out_dark(tmp_path, planes, most, order, compression):
+    deep = np.uint16(np.linspace(0, most, 8 * 9).reshape(8, 9))
+    options = {"byteorder": order, "compression": compression, "photometric": "rgb"}
+    if planes == "grey":
+        options["photometric"] = "minisblack"
+    else:
+        options["planarconfig"] = planes
+        deep = np.stack([deep] * 3, axis=0 if planes == "separate" else -1)
+    tifffile.imwrite(tmp_path / "deep.tif", deep, **options)
+    image, dark = read_picture(tmp_path / "deep.tif")
+    assert image.shape == (8, 9, 3)
+    assert dark == (most == 4095)
+
+
+def test_png_of_12_bits_in_16(tmp_path):
+    for most in (4095, 65_535):
+        for name, shape in (("grey", (8, 9)), ("colours", (8, 9, 3))):
+            path = tmp_path / f"{name}.png"
+            cv2.imwrite(str(path), np.full(shape, most, np.uint16))
+            assert read_picture(path)[1] == (most == 4095)
+
+
+def test_dark_pictures_of_8_bits_are_as_they_are(tmp_path):
+    Image.new("RGB", (4, 4), (3, 2, 1)).save(tmp_path / "night.png")
+    assert not read_picture(tmp_path / "night.png")[1]
 
 
 def test_one_bit(tmp_path):

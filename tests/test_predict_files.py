@@ -9,6 +9,7 @@ import os
 import pathlib
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -578,6 +579,46 @@ def test_pictures_that_may_have_more_objects_than_can_be_found(
     assert rows["both"] == ("ok", prediction_summaries.FULL)
     assert "1 pictures have 2 objects" in caplog.text
     assert "both.png" in caplog.text
+
+
+def test_grey_pictures_are_told(photos, tmp_path, caplog):
+    """Weights for plants find nothing in them, and nothing else would say why."""
+    out = tmp_path / "out"
+    grey = picture(red=None, green=None)[..., 2]
+    Image.fromarray(grey).save(photos / "grey.tif")
+    Image.fromarray(np.stack([grey] * 3, axis=-1)).save(photos / "equal.png")
+    predict(photos, out, most=0)
+    rows = {r["name"]: (r["status"], r["message"]) for r in table(out, "counts.csv")}
+    full, note = prediction_summaries.FULL, prediction_summaries.GREY
+    assert rows["red"] == ("ok", full)
+    assert rows["grey"] == rows["equal"] == ("ok", f"{full}; {note}")
+    assert "2 pictures are grey" in caplog.text
+    caplog.clear()
+    # On record: pictures that are done are not read again.
+    predict(photos / "red.png", out)
+    assert "2 pictures are grey" in caplog.text
+
+
+def test_pictures_that_come_out_dark_are_told(photos, tmp_path, caplog):
+    out = tmp_path / "out"
+    deep = np.full((8, 9, 3), 4095, np.uint16)
+    deep[..., 0] = 0
+    cv2.imwrite(str(photos / "deep.png"), deep)
+    predict(photos, out)
+    rows = {r["name"]: r["message"] for r in table(out, "counts.csv")}
+    assert rows["deep"] == prediction_summaries.DARK
+    assert rows["both"] == rows["red"] == rows["none"] == ""
+    assert "1 pictures have 16 bits and use 12" in caplog.text
+
+
+def test_records_of_before_grey_was_noted(photos, tmp_path):
+    out = tmp_path / "out"
+    predict(photos, out)
+    for path in (out / "records").glob("*.json"):
+        record = json.loads(path.read_text())
+        del record["grey"], record["dark"]
+        path.write_text(json.dumps(record))
+    assert predict(photos, out).skipped == 3
 
 
 def test_coco_has_slashes_everywhere(photos, tmp_path, monkeypatch):
