@@ -1,26 +1,36 @@
 """The file or folder that a submission is written to."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_recattend.errors import UserError
+from keras_recattend.places import check_place
 
-__all__ = ["check_target", "temporary_beside"]
+__all__ = ["check_target", "temporary_beside", "writing"]
 
 
-def check_target(path: str | os.PathLike, endings: tuple[str, ...], what: str) -> Path:
+def check_target(
+    path: str | os.PathLike,
+    endings: tuple[str, ...],
+    what: str,
+    may_exist: bool = False,
+) -> Path:
     """Refuse a path that a submission cannot be written to, before work is done.
 
     Args:
         path: what was asked for.
         endings: allowed suffixes, with their dot; "" = a folder.
         what: the benchmark, for the message.
+        may_exist: whether the caller sees to what is there.
 
     Returns:
         The path.
 
     Raises:
-        UserError: another ending, or something is there already.
+        UserError: another ending, something is there already, or it is a place where
+            nothing can be written.
     """
     path = Path(path)
     if path.suffix.lower() not in endings:
@@ -29,12 +39,25 @@ def check_target(path: str | os.PathLike, endings: tuple[str, ...], what: str) -
             f"The submission of {what} is {allowed}; received {path}. Give another "
             "name with --submission."
         )
-    if path.exists():
+    if os.path.exists(path) and not may_exist:
         raise UserError(
             f"{path} exists already and is not overwritten. Delete it, or give another "
             "name with --submission."
         )
+    check_place(path.parent, "--submission")
     return path
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk, and what else writing meets, into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"The submission {path} cannot be written ({error.strerror or error}). "
+            "Make room and start again, or give another name with --submission."
+        ) from error
 
 
 def temporary_beside(path: Path) -> Path:
