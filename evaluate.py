@@ -5,7 +5,7 @@
     python evaluate.py --weights cvppp --dataset cvppp --data-dir DIR --split all \\
         --out scores
 
-    python evaluate.py --run runs/a1 --split test --submission leaves.h5
+    python evaluate.py --run runs/a1 --split test --submission answer.h5
     python evaluate.py --run runs/streets --semantic-dir MAPS --submission results.zip
     python evaluate.py --run runs/zebras --all-images --split val --out all-of-val
     python evaluate.py --run runs/streets --inference foreground_threshold=0.3 --out b

@@ -6,7 +6,8 @@ DIR/CVPPP2017_LSC_training/training/A1/plant001_rgb.png, plant001_label.png, ...
 DIR may also be the folder `CVPPP2017_LSC_training`, `training`, `A1`, or any folder
 that holds such pairs directly. Images of a testing folder (`CVPPP2017_LSC_testing`)
 have no labels and become the split "test", as do those of the challenge's HDF5 file
-(`cvppp_testing`), which lies in DIR or where the testing folder would.
+(`cvppp_testing`), which lies in DIR or where the testing folder would. The group A5,
+plants of all subsets, is tested only: it has such images and no labelled ones.
 """
 
 from functools import partial
@@ -19,9 +20,10 @@ from datasets.images import read_labels
 from datasets.pairs import read_pair
 from datasets.source import Item, Source, file_sizes, visible
 
-__all__ = ["SUBSETS", "USUAL_SUBSET", "find_cvppp"]
+__all__ = ["SUBSETS", "TESTED_ONLY", "USUAL_SUBSET", "find_cvppp"]
 
 SUBSETS = ("A1", "A2", "A3", "A4")
+TESTED_ONLY = "A5"
 USUAL_SUBSET = "A1"
 _IMAGE, _LABEL = "_rgb.png", "_label.png"
 _TRAINING = ("CVPPP2017_LSC_training/training", "CVPPP2017_LSC_training", "training")
@@ -33,6 +35,11 @@ _HELP = (
     "(CVPPP 2017 Leaf Segmentation Challenge); unpack CVPPP2017_LSC_training into DIR "
     "and give it with --data-dir DIR."
 )
+_TEST_HELP = (
+    "Expected test images in DIR/CVPPP2017_testing_images.h5, or as "
+    "DIR/CVPPP2017_LSC_testing/testing/{subset}/plantNNN_rgb.png; they come from where "
+    "the training images do, https://www.plant-phenotyping.org/datasets."
+)
 
 
 def find_cvppp(data_dir: str | Path | None, subset: str = USUAL_SUBSET) -> Source:
@@ -40,7 +47,8 @@ def find_cvppp(data_dir: str | Path | None, subset: str = USUAL_SUBSET) -> Sourc
 
     Args:
         data_dir: a folder on the path shown above.
-        subset: "A1" (Arabidopsis, 500 x 530), "A2", "A3" (tobacco) or "A4".
+        subset: "A1" (Arabidopsis, 500 x 530), "A2", "A3" (tobacco), "A4", or "A5" (of
+            all of them), which has test images alone.
 
     Returns:
         The source; its examples are read one by one on demand.
@@ -49,14 +57,17 @@ def find_cvppp(data_dir: str | Path | None, subset: str = USUAL_SUBSET) -> Sourc
         DataError: nothing there, an image without label or a label without image, or a
             damaged file of test images.
     """
-    if subset not in SUBSETS:
-        raise DataError(f"subset must be one of {', '.join(SUBSETS)}, got {subset!r}.")
+    known = (*SUBSETS, TESTED_ONLY)
+    if subset not in known:
+        raise DataError(f"subset must be one of {', '.join(known)}, got {subset!r}.")
     if data_dir is None:
         raise DataError("The cvppp data set needs its raw files. " + _help(subset))
     root = Path(data_dir).expanduser().resolve()
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. " + _help(subset))
-    labelled = _labelled_pairs(_training_folder(root, subset))
+    labelled = []
+    if subset != TESTED_ONLY:
+        labelled = _labelled_pairs(_training_folder(root, subset))
     testing = _first_folder(root, [f"{part}/{subset}" for part in _TESTING])
     unlabelled = _images(testing) if testing else []
     taken = {_name(image) for image, _ in labelled}
@@ -71,6 +82,9 @@ def find_cvppp(data_dir: str | Path | None, subset: str = USUAL_SUBSET) -> Sourc
         items.append(item(name, "test", image, *([label] if label.exists() else [])))
     if not unlabelled:
         items += _packed_items(root, subset, taken)
+    if not items:
+        help_ = _TEST_HELP.format(subset=subset)
+        raise DataError(f"{root} has no test images of {subset}. {help_}")
     return Source(
         dataset="cvppp",
         location=str(root),

@@ -28,7 +28,7 @@ def find_test_images(
 
     Args:
         folders: to look in; those that are not there are passed over.
-        subset: "A1" to "A4", the name of the group.
+        subset: "A1" to "A5", the name of the group.
 
     Returns:
         The file and the names of its plants, sorted; None where there is no such file.

@@ -24,7 +24,11 @@ def add_data_options(parser, default=None, all_images=False):
         help="coco, labelme: a name, several with commas, or all; default: "
         + (default or "all"),
     )
-    add("--subset", help=f"cvppp: A1, A2, A3 or A4; default: {default or 'A1'}")
+    add(
+        "--subset",
+        help="cvppp: A1, A2, A3, A4; A5, which has test images alone; default: "
+        + (default or "A1"),
+    )
     add("--annotations", metavar="FILE", help="coco: one's own file")
     add("--images", metavar="DIR", help="coco: where its pictures are")
     add(

@@ -499,6 +499,13 @@ def test_evaluate_images_without_labels(run, plants, tmp_path, caplog):
     labels = cv2.imread(str(out / "labels" / "plant900.png"), -1)
     with h5py.File(tmp_path / "leaves.h5") as submission:
         np.testing.assert_array_equal(submission["A1/plant900/label"], labels)
+    # Another group, which has no training images, goes into the same file.
+    (data / "testing" / "A1").rename(data / "testing" / "A5")
+    options += ["--subset", "A5", "--records-dir", tmp_path / "other"]
+    assert call("evaluate", *options, "--out", tmp_path / "a5") == 0
+    with h5py.File(tmp_path / "leaves.h5") as submission:
+        for group in ("A1", "A5"):
+            np.testing.assert_array_equal(submission[f"{group}/plant900/label"], labels)
 
 
 @pytest.mark.parametrize(

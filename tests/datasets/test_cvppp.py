@@ -67,7 +67,7 @@ def test_subsets(plant_folder):
         find_cvppp(plant_folder.parent, subset="A2")
     with pytest.raises(DataError, match="is subset A1, but A4"):
         find_cvppp(plant_folder, subset="A4")
-    with pytest.raises(DataError, match="one of A1, A2, A3, A4, got 'B'"):
+    with pytest.raises(DataError, match="one of A1, A2, A3, A4, A5, got 'B'"):
         find_cvppp(plant_folder, subset="B")
 
 

@@ -6,7 +6,7 @@ from datasets.catalog import prepare
 from datasets.cvppp import find_cvppp
 from datasets.errors import DataError
 from datasets.records import examples
-from datasets.splits import make_split
+from datasets.splits import make_split, undivided
 from keras_recattend.submissions.cvppp import group_of
 
 
@@ -39,6 +39,20 @@ def test_the_images_are_the_test_split(file, tmp_path):
     )
     # The submission has them under the names of the file.
     assert group_of("test_plant001") == "A1/plant001"
+
+
+def test_the_group_that_is_tested_only(file, tmp_path):
+    """It has no training images, and a submission needs it all the same."""
+    with pytest.raises(DataError, match=r"no test images of A5\..*testing_images\.h5"):
+        find_cvppp(file.parent, subset="A5")
+    with h5py.File(file, "a") as opened:
+        opened["A5/plant001/rgb"] = picture(5)
+    manifest = prepare("cvppp", file.parent, tmp_path / "r", min_area=1, subset="A5")
+    assert undivided(manifest) == {"test": ["plant001"], "all": []}
+    (found,) = examples(manifest)
+    np.testing.assert_array_equal(found.image, picture(5))
+    with pytest.raises(DataError, match="0 labelled images"):
+        make_split(manifest)
 
 
 @pytest.mark.parametrize("place", ["CVPPP2017_LSC_testing", "testing"])
