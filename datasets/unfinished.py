@@ -92,6 +92,8 @@ def _locked(path, directory):
             f"Somebody else's conversion to {directory} is in {path.parent.parent}, "
             "which cannot be written to. Choose another folder."
         ) from error
+    except OSError as error:
+        raise _not_written(path, error) from error
     with opened as file:
         if not file_lock.take(file):
             raise DataError(
@@ -110,8 +112,11 @@ def _locked(path, directory):
 def _check(path, description, directory, folder):
     description = json.loads(json.dumps(description))
     if not path.exists():
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+        except OSError as error:
+            raise _not_written(path, error) from error
         return
     try:
         stored = dict(json.loads(path.read_text("utf-8")))
@@ -131,3 +136,10 @@ def _check(path, description, directory, folder):
             f"made differently: {'; '.join(differences)}. Ask for the same to go on "
             f"with it, or delete {folder} to start anew."
         )
+
+
+def _not_written(path, error):
+    return DataError(
+        f"{path} cannot be written ({error.strerror}). Make room and start again, or "
+        "choose another place for the records."
+    )

@@ -16,6 +16,7 @@ from datasets.shards import ShardWriter, finished_rows, is_complete
 from datasets.source import Source
 from datasets.unfinished import PROGRESS, finish, unfinished
 from keras_recattend import __version__
+from keras_recattend.places import is_refused
 
 __all__ = ["write_records"]
 
@@ -48,8 +49,8 @@ def write_records(
 
     Raises:
         DataError: the folder is in use, two images of one name, no image at all, an
-            unfinished conversion of something else, or whatever the source finds
-            wrong with its files.
+            unfinished conversion of something else, a full disk, or whatever the
+            source finds wrong with its files.
     """
     import tensorflow as tf
 
@@ -62,16 +63,20 @@ def write_records(
         _check_free(directory)
         try:
             rows = _write(source, folder, plan, min_area, progress, workers)
-        except tf.errors.OpError as error:
+            manifest = _manifest(source, folder, plan, min_area, rows, contents)
+            manifest.save(folder)
+        except (tf.errors.OpError, OSError) as error:
             _tell_what_stays(folder, directory)
+            if isinstance(error, OSError) and not is_refused(error, folder):
+                raise
+            reason = error.strerror if isinstance(error, OSError) else error.message
             raise DataError(
-                f"The records cannot be written to {folder}: {error.message}."
+                f"The records cannot be written to {folder}: {reason}. Make room and "
+                "start again, or choose another place for them."
             ) from error
         except BaseException:
             _tell_what_stays(folder, directory)
             raise
-        manifest = _manifest(source, folder, plan, min_area, rows, contents)
-        manifest.save(folder)
         finish(folder, directory)
     manifest = Manifest.load(directory, verify=False)
     _report(manifest)

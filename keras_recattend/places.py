@@ -1,11 +1,12 @@
-"""Whether a folder can be made where a user wants it, before work is done for it."""
+"""Whether something can be written where a user wants it."""
 
+import errno
 import os
 from pathlib import Path
 
 from keras_recattend.errors import UserError
 
-__all__ = ["check_place"]
+__all__ = ["check_place", "is_refused"]
 
 
 def check_place(path: str | os.PathLike, option: str) -> None:
@@ -29,3 +30,12 @@ def check_place(path: str | os.PathLike, option: str) -> None:
             f"{place} cannot be written to (permission denied, or the disk is "
             f"read-only). Name another folder with {option}."
         )
+
+
+def is_refused(error: OSError, folder: str | os.PathLike) -> bool:
+    """Tell whether an error is of writing into a folder: the disk is full, say.
+
+    Others are of files that are read meanwhile.
+    """
+    inside = error.filename and Path(error.filename).is_relative_to(folder)
+    return bool(inside) or error.errno in (errno.ENOSPC, errno.EDQUOT)

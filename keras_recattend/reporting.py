@@ -1,7 +1,6 @@
 """Scores of a split on disk: metrics, one CSV row an image, label maps, pictures."""
 
 import contextlib
-import errno
 import logging
 import os
 import platform
@@ -22,7 +21,7 @@ from keras_recattend.metrics.report import (
     write_csv,
     write_json,
 )
-from keras_recattend.places import check_place
+from keras_recattend.places import check_place, is_refused
 from keras_recattend.prediction import Predictor
 from keras_recattend.versions import installed_versions
 from keras_recattend.visualize import comparison, sheet
@@ -148,8 +147,7 @@ def _writing_to(out, remedy):
     try:
         yield
     except OSError as error:
-        inside = error.filename and Path(error.filename).is_relative_to(out)
-        if not inside and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_refused(error, out):
             raise
         raise UserError(
             f"{error.filename or out} cannot be written ({error.strerror}). {remedy}"

@@ -1,11 +1,12 @@
 """Folders that cannot be made are told of before work is done for them."""
 
+import errno
 import os
 
 import pytest
 
 from keras_recattend.errors import UserError
-from keras_recattend.places import check_place
+from keras_recattend.places import check_place, is_refused
 
 
 def test_nothing_is_made(tmp_path, monkeypatch):
@@ -35,3 +36,17 @@ def test_a_folder_that_may_not_be_entered(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o600)
     with pytest.raises(UserError, match=r"closed cannot be written to.*--out"):
         check_place(tmp_path / "closed" / "run", "--out")
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "refused"),
+    [
+        (errno.ENOSPC, None, True),
+        (errno.EDQUOT, "/records/a.tfrecord", True),
+        (errno.EACCES, "/out/labels/a.png", True),
+        (errno.EACCES, "/records/a.tfrecord", False),
+        (errno.EIO, None, False),
+    ],
+)
+def test_errors_of_writing(number, path, refused):
+    assert is_refused(OSError(number, os.strerror(number), path), "/out") == refused

@@ -3,6 +3,7 @@ import errno
 import json
 import logging
 import os
+import pathlib
 import stat
 import subprocess
 import sys
@@ -401,6 +402,42 @@ def test_a_full_disk(tmp_path, monkeypatch, three_a_shard):
         writer.write_records(source_of(plants(3)), tmp_path / "r", 0)
     monkeypatch.setattr(writer.ShardWriter, "write", whole)
     assert len(writer.write_records(source_of(plants(3)), tmp_path / "r", 0).ids) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["description.json", "tiny-00000-of-00001.json", "manifest.json"]
+)
+def test_a_disk_that_is_full_for_what_python_writes(tmp_path, monkeypatch, name):
+    """The description, the rows and the manifest; what is converted stays."""
+    write = pathlib.Path.write_text
+
+    def write_text(self, *rest, **options):
+        if self.name == f"writing.{name}":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "write_text", write_text)
+        with pytest.raises(DataError, match=r"r-partial.*No space left.*Make room"):
+            writer.write_records(source_of(plants(3)), tmp_path / "r", 0)
+    assert not (tmp_path / "r").exists()
+    assert len(writer.write_records(source_of(plants(3)), tmp_path / "r", 0).ids) == 3
+
+
+def test_a_disk_on_which_a_lock_cannot_be_made(tmp_path, monkeypatch):
+    def full(path, mode):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(unfinished, "open", full, raising=False)
+    with pytest.raises(DataError, match=r"r-partial.*No space left.*Make room"):
+        writer.write_records(source_of(plants(1)), tmp_path / "r", 0)
+
+
+def test_a_raw_file_that_is_gone_is_no_full_disk(tmp_path):
+    gone = FileNotFoundError(errno.ENOENT, "No such file", "/raw/plant2.png")
+    parts = Counted(3, stop_at=2, error=gone)
+    with pytest.raises(FileNotFoundError):
+        writer.write_records(parts.source(), tmp_path / "r", 0)
 
 
 def test_an_empty_folder_is_filled_and_may_be_entered_by_others(tmp_path):
