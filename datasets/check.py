@@ -26,6 +26,7 @@ from tqdm import tqdm
 from datasets import coco_masks, workers
 from datasets.description import advice, describe, histogram, room_for
 from datasets.inspection import inspect_item
+from datasets.readable import readable
 from datasets.survey import SPLITS
 from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import Parser, UserError, run_command
@@ -95,6 +96,7 @@ def main():
     _LOG.info("No problems.")
 
 
+@readable()
 def _looks_like(options):
     """Name of the data set that a folder holds."""
     if options.annotations:

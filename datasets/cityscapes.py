@@ -22,6 +22,7 @@ from datasets.errors import DataError
 from datasets.example import Example
 from datasets.images import read_labels
 from datasets.pairs import read_pair
+from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes, visible
 
 __all__ = ["CLASSES", "draw_polygons", "find_cityscapes", "split_instances"]
@@ -52,6 +53,7 @@ _HELP = (
 _PIP = "pip install cityscapesscripts"
 
 
+@readable()
 def find_cityscapes(data_dir: str | Path | None) -> Source:
     """Find images and labels under a folder.
 

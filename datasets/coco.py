@@ -34,6 +34,7 @@ from datasets.coco_masks import draw_objects
 from datasets.errors import DataError
 from datasets.example import Example
 from datasets.images import read_image
+from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes
 from keras_recattend.config import near_names
 
@@ -52,6 +53,7 @@ _HELP = (
 _LOG = logging.getLogger(__name__)
 
 
+@readable()
 def find_coco(
     data_dir: str | Path | None, category: str = ALL, all_images: bool = False
 ) -> Source:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 
 from datasets.manifest import checksum
+from datasets.readable import readable
 from datasets.source import Source
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
 TOLERANCE_NS = 2_000_000_000
 
 
+@readable()
 def recorded_contents(source: Source) -> dict:
     """Return what to store with the records; call it before anything is read."""
     now = time.time_ns()
@@ -32,6 +34,7 @@ def recorded_contents(source: Source) -> dict:
     return {"checked_ns": now, "checksums": sums}
 
 
+@readable()
 def changed_contents(stored: dict, location: str) -> list[str]:
     """Return the names of files that hold something else than they did.
 
@@ -78,6 +81,7 @@ def _since(stored):
     return stored["checked_ns"] - TOLERANCE_NS
 
 
+@readable()
 def touched_since(time_ns: int, location: str, names: Iterable[str]) -> bool:
     """Tell whether one of some files was written, replaced or put there since a time.
 

@@ -18,6 +18,7 @@ from datasets.errors import DataError
 from datasets.example import Example
 from datasets.images import read_labels
 from datasets.pairs import read_pair
+from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes, visible
 
 __all__ = ["SUBSETS", "TESTED_ONLY", "USUAL_SUBSET", "find_cvppp"]
@@ -42,6 +43,7 @@ _TEST_HELP = (
 )
 
 
+@readable()
 def find_cvppp(data_dir: str | Path | None, subset: str = USUAL_SUBSET) -> Source:
     """Find the raw benchmark under a folder.
 

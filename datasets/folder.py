@@ -16,6 +16,7 @@ from pathlib import Path
 from datasets.errors import DataError
 from datasets.images import read_labels
 from datasets.pairs import read_pair
+from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes
 from datasets.survey import (
     IMAGE_SUFFIXES,
@@ -51,6 +52,7 @@ def find_folder(data_dir: str | Path | None, skip_unlabelled: bool = False) -> S
     return survey_folder(data_dir, skip_unlabelled).complete()
 
 
+@readable()
 def survey_folder(data_dir: str | Path | None, skip_unlabelled: bool = False) -> Survey:
     """`find_folder` that collects what is wrong instead of refusing it.
 

@@ -19,6 +19,7 @@ import numpy as np
 from datasets.errors import DataError
 from datasets.images import opened, read_labels
 from datasets.pairs import read_pair
+from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes
 
 __all__ = ["find_kitti", "read_cars"]
@@ -41,6 +42,7 @@ _HELP = (
 )
 
 
+@readable()
 def find_kitti(data_dir: str | Path | None) -> Source:
     """Find images, masks and lists under a folder.
 

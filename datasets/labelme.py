@@ -25,6 +25,7 @@ from datasets.example import Example
 from datasets.export_files import check_size, stated_size
 from datasets.images import read_image
 from datasets.labelme_shapes import NO_AREA, segmentation_of
+from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes
 from datasets.survey import (
     IMAGE_SUFFIXES,
@@ -80,6 +81,7 @@ def find_labelme(
     return survey_labelme(data_dir, category, skip_unlabelled).complete()
 
 
+@readable()
 def survey_labelme(
     data_dir: str | Path | None, category: str = ALL, skip_unlabelled: bool = False
 ) -> Survey:

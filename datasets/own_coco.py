@@ -19,6 +19,7 @@ from datasets.errors import DataError
 from datasets.example import Example
 from datasets.export_files import PictureFinder, check_size, stated_size
 from datasets.images import read_image
+from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes
 from datasets.survey import Survey, unique_names
 from keras_recattend.config import near_names
@@ -52,6 +53,7 @@ def find_own_coco(
     return survey_own_coco(data_dir, annotations, images, category).complete()
 
 
+@readable()
 def survey_own_coco(
     data_dir: str | Path | None,
     annotations: str | Path | None = None,
