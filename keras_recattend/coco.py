@@ -3,9 +3,8 @@
 import json
 import os
 
+from keras_recattend.corrections import current_labels
 from keras_recattend.errors import UserError
-from keras_recattend.image_files import ImageError
-from keras_recattend.label_files import read_labels
 from keras_recattend.predictions import writing_to
 from keras_recattend.regions import regions_of
 from keras_recattend.run_lengths import encoded_object
@@ -58,7 +57,7 @@ def write_coco(folder, records, path):
                 "width": record.width,
             }
         )
-        labels = _labels(folder.current_labels(record.name), record)
+        labels = current_labels(folder, record)
         regions = regions_of(labels) if folder.was_corrected(record) else record.regions
         for region in regions:
             annotations.append(
@@ -88,19 +87,3 @@ def write_coco(folder, records, path):
         "annotations": annotations,
     }
     write_atomically(path, json.dumps(data).encode())
-
-
-def _labels(path, record):
-    if not path.exists():
-        raise ImageError(
-            f"{path} does not exist. Give {record.file}, too, to predict it again, or "
-            f"delete records/{record.name}.json to be rid of it."
-        )
-    labels = read_labels(path)
-    if labels.shape != (record.height, record.width):
-        raise ImageError(
-            f"{path} has {labels.shape[1]} x {labels.shape[0]} pixels, its picture "
-            f"{record.width} x {record.height}. Save it at that size, or delete it and "
-            "run again."
-        )
-    return labels

@@ -11,6 +11,7 @@ import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from keras_recattend.ahead import WriteBehind, grouped, read_ahead
+from keras_recattend.corrections import redraw
 from keras_recattend.image_files import MOST_PIXELS_A_BATCH, ImageError, read_picture
 from keras_recattend.input_files import readable, result_names, source_of
 from keras_recattend.prediction_summaries import write_summaries
@@ -134,6 +135,7 @@ def predict_files(
     call.sort(files, overwrite)
     try:
         call.run()
+        redraw(folder, overlay_size)
     except KeyboardInterrupt:
         write_summaries(folder, call.outcome, weights=weights, most=most)
         raise

@@ -23,6 +23,8 @@ class Record:
         thumbnail: a JPEG of the overlay, base64.
         grey, dark: whether it has no colours, and 16 bits of which it uses 12 at most.
             Records of before that was noted lack them.
+        drawn: digest of the label map's file that the overlay shows; "" = as it was
+            written.
     """
 
     file: str
@@ -38,6 +40,7 @@ class Record:
     thumbnail: str
     grey: bool = False
     dark: bool = False
+    drawn: str = ""
 
     @property
     def count(self):
@@ -46,8 +49,8 @@ class Record:
 
     @property
     def mean_score(self):
-        """Mean over the objects, None where there are none."""
-        scores = [region.score for region in self.regions]
+        """Mean over the objects that have one, None where there are none."""
+        scores = [r.score for r in self.regions if r.score is not None]
         return sum(scores) / len(scores) if scores else None
 
     def is_of(self, about):

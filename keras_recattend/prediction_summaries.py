@@ -6,7 +6,10 @@ import logging
 import os
 
 from keras_recattend.coco import write_coco
+from keras_recattend.corrections import corrected
 from keras_recattend.html_report import html_report
+from keras_recattend.image_files import ImageError
+from keras_recattend.input_files import readable
 from keras_recattend.prediction_failures import keep_failures
 from keras_recattend.prediction_tables import Row, write_tables
 from keras_recattend.predictions import writing_to
@@ -16,8 +19,8 @@ __all__ = ["write_summaries"]
 
 _LOG = logging.getLogger(__name__)
 
-# Why a row is not what these weights and settings say of the picture as it is now.
-EARLIER = "count of earlier settings; the label map was corrected and is kept"
+# Why a row is not what the label map, or the picture, says as it is now.
+UNREADABLE = "count of what was predicted; the label map was changed since: "
 CHANGED = "count of the picture as it was before it was changed"
 # And what to know of one that is.
 FULL = "as many objects as these weights can find: there may be more"
@@ -52,6 +55,7 @@ def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
     left_out.sort(key=lambda record: (record.file, record.name))
     _tell_gone([row.record for row in rows])
     _tell_earlier(left_out)
+    _tell_unreadable(rows)
     _tell_full(rows, most)
     _tell_grey_and_dark(rows)
     _tell_failed_before([f for s, f in failed.items() if s not in outcome.failed])
@@ -66,12 +70,19 @@ def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
 
 
 def _row_of(folder, record, most):
-    """The `Row` of a record; None = other settings made it, and nobody since."""
-    if folder.is_earlier(record):
-        corrected = folder.was_corrected(record)
-        return Row(record, "kept", EARLIER) if corrected else None
+    """The `Row` of a record; None = other settings made it, and nobody corrected it."""
+    is_corrected = folder.was_corrected(record)
+    if folder.is_earlier(record) and not is_corrected:
+        return None
+    if is_corrected:
+        try:
+            record = corrected(folder, record)
+        except ImageError as error:
+            return Row(record, "kept", UNREADABLE + readable(str(error)))
     if folder.is_changed(record):
         return Row(record, "kept", CHANGED)
+    if is_corrected:
+        return Row(record, "corrected", "")
     notes = {
         FULL: most is not None and record.count >= most,
         GREY: record.grey,
@@ -113,6 +124,18 @@ def _tell_earlier(left_out):
             "(%s). Give them, too.",
             len(left_out),
             left_out[0].file,
+        )
+
+
+def _tell_unreadable(rows):
+    """Tell of label maps that were changed into none."""
+    unreadable = [row for row in rows if row.message.startswith(UNREADABLE)]
+    if unreadable:
+        _LOG.warning(
+            "%d label maps were changed and cannot be read; the tables have what was "
+            "predicted. The first: %s",
+            len(unreadable),
+            unreadable[0].message.removeprefix(UNREADABLE),
         )
 
 

@@ -27,8 +27,9 @@ class Row(typing.NamedTuple):
 
     Attributes:
         record: its `Record`.
-        status: "ok", or "kept": the numbers are not those of these settings, or of the
-            picture as it is.
+        status: "ok"; "corrected": the numbers are those of a label map that somebody
+            corrected; or "kept": they are not those of the label map, or not of the
+            picture, as it is.
         message: what to know of it, or "".
     """
 

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -194,15 +195,17 @@ class PredictionFolder:
             and self.overlay_file(record.name).is_file()
         )
 
+    def labels_digest(self, name):
+        """Digest of the label map's file as it is now; None where there is none."""
+        path = self.current_labels(name)
+        with writing_to(path):
+            if not path.is_file():
+                return None
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+
     def was_corrected(self, record):
         """Whether the label map is another than the one that was predicted."""
-        path = self.labels_file(record.name)
-        if self.current_labels(record.name) != path:
-            return True
-        with writing_to(path):
-            return path.is_file() and (
-                hashlib.sha256(path.read_bytes()).hexdigest() != record.labels_sha256
-            )
+        return self.labels_digest(record.name) not in (None, record.labels_sha256)
 
     def is_explained(self, record):
         """Whether the explanation of a picture that is done is there."""
@@ -252,7 +255,7 @@ class PredictionFolder:
             width=image.shape[1],
             labels_sha256=hashlib.sha256(labels).hexdigest(),
             regions=regions_of(found.labels, found.scores),
-            thumbnail=base64.b64encode(thumbnail_of(picture)).decode(),
+            thumbnail=_as_text(thumbnail_of(picture)),
             grey=is_grey(image),
             dark=dark,
         )
@@ -266,16 +269,39 @@ class PredictionFolder:
             write_atomically(self.labels_file(name), labels)
         return record
 
+    def redraw(self, record, image, labels, longest, digest):
+        """Write the overlay of a label map that somebody changed, and its thumbnail.
+
+        Args:
+            record: of the picture.
+            image: uint8 [H, W, 3]. labels: [H, W], as they are now.
+            longest: side of the overlay in pixels. digest: of the label map's file.
+
+        Raises:
+            OutputError: the file system refuses.
+        """
+        picture = picture_of(image, labels, longest)
+        record = dataclasses.replace(
+            record, thumbnail=_as_text(thumbnail_of(picture)), drawn=digest
+        )
+        with writing_to(self.path):
+            write_atomically(self.overlay_file(record.name), encoded_png(picture))
+            write_atomically(self.record_file(record.name), record.to_json())
+
     def is_earlier(self, record):
         """Whether other settings made the record."""
         return record.settings != self.digest
 
-    def is_changed(self, record):
-        """Whether the picture is another now than the one that was predicted."""
+    def has_picture(self, record):
+        """Whether the picture that was predicted is there, as it was."""
         try:
-            return not record.is_of(os.stat(record.source))
+            return record.is_of(os.stat(record.source))
         except OSError:
-            return False  # moved or deleted, which is told besides
+            return False
+
+    def is_changed(self, record):
+        """Whether the picture is another now; one that is gone is told besides."""
+        return os.path.exists(record.source) and not self.has_picture(record)
 
     def _settings(self):
         if not self.settings_file.is_file():
@@ -321,3 +347,7 @@ class PredictionFolder:
                 f"the given ones ({others[0].file}) and would stay behind. Give those "
                 "pictures, too, or name another folder with --out."
             )
+
+
+def _as_text(data):
+    return base64.b64encode(data).decode()

@@ -8,6 +8,10 @@ from scipy import ndimage
 __all__ = ["Region", "regions_of"]
 
 
+# Above it ids are counted first: `find_objects` makes a list as long as the greatest.
+MANY = 65_535
+
+
 class Region(typing.NamedTuple):
     """One object, in pixels.
 
@@ -39,6 +43,12 @@ def regions_of(labels, scores=None):
         labels: integers [H, W], 0 = background.
         scores: [n], of the ids 1 to n; None where they are not known.
     """
+    ids = None
+    if labels.max(initial=0) > MANY:
+        ids, places = np.unique(labels, return_inverse=True)
+        # The background has number 0 also where there is none.
+        labels = places.reshape(labels.shape) + (ids[0] > 0)
+        ids = ids[ids > 0]
     regions = []
     # Inside its slices only: a large picture is gone through once.
     for i, place in enumerate(ndimage.find_objects(np.asarray(labels, np.int32))):
@@ -48,7 +58,7 @@ def regions_of(labels, scores=None):
         top, left = place[0].start, place[1].start
         regions.append(
             Region(
-                id=i + 1,
+                id=i + 1 if ids is None else int(ids[i]),
                 area=len(rows),
                 top=top,
                 left=left,

@@ -524,7 +524,7 @@ def test_a_corrected_label_map_is_kept(photos, tmp_path, caplog):
     assert "is kept" in caplog.text
     assert (out / "labels" / "red.png").read_bytes() == corrected
     # Even where the picture is another one now.
-    assert [r["status"] for r in table(out, "counts.csv")] == 3 * ["ok"]
+    assert [r["status"] for r in table(out, "counts.csv")] == ["ok", "ok", "corrected"]
     Image.fromarray(picture()).save(photos / "red.png")
     assert len(predict(photos, out).kept) == 1
     assert (out / "labels" / "red.png").read_bytes() == corrected
@@ -642,13 +642,13 @@ def test_a_corrected_label_map_stays_in_the_tables_of_other_settings(photos, tmp
         assert {name: r["status"] for name, r in rows.items()} == {
             "both": "ok",
             "none": "ok",
-            "red": "kept",
+            "red": "corrected",
         }
-        assert rows["red"]["count"] == "1"
-        assert "corrected" in rows["red"]["message"]
+        assert rows["red"]["count"] == "2"
+        assert rows["red"]["message"] == ""
         assert "red" in {r["name"] for r in table(out, "objects.csv")}
         page = (out / "report.html").read_text()
-        assert page.count("<td>kept</td>") == 1
+        assert page.count("<td>corrected</td>") == 1
         assert page.count("<td>ok</td>") == 2
         written = json.loads((tmp_path / "all.json").read_text())
         (image,) = (i for i in written["images"] if i["file_name"].endswith("red.png"))

@@ -32,6 +32,18 @@ def test_without_scores_and_without_objects():
     assert regions_of(np.zeros((3, 4), np.uint16), []) == []
 
 
+@pytest.mark.parametrize("background", [0, 9])
+def test_ids_of_programs_that_draw_them_by_chance(background):
+    """A list as long as the greatest id does not fit into memory."""
+    large = np.array([background, 65_536, 0, 70_000, 0, 2**31 - 1], np.int32)[LABELS]
+    ids = {r.id: (r.area, r.top, r.left) for r in regions_of(large)}
+    expected = {65_536: (3, 0, 0), 70_000: (3, 0, 4), 2**31 - 1: (1, 3, 2)}
+    if background:
+        expected[9] = (13, 0, 0)
+    assert ids == expected
+    assert list(ids) == sorted(ids)
+
+
 def test_against_a_plain_loop():
     labels = np.random.default_rng(3).integers(0, 6, (9, 13)).astype(np.uint8)
     for region in regions_of(labels):
