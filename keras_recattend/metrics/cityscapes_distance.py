@@ -86,12 +86,16 @@ def _files(folder, kind, suffix):
 
 def _of_files(truth, disparity, camera):
     try:
-        with Image.open(truth) as ids, Image.open(disparity) as values:
-            return distances(
-                np.array(ids), np.array(values), json.loads(camera.read_bytes())
-            )
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        return distances(_png(truth), _png(disparity), json.loads(camera.read_bytes()))
+    except Exception as error:
+        # Decoders of damaged files raise nearly every kind of exception.
         raise UserError(
             f"The distances in {disparity} or {camera} cannot be read ({error!r}). "
             "Unpack disparity_trainvaltest.zip and camera_trainvaltest.zip again."
         ) from error
+
+
+def _png(path):
+    # No other kind is tried: some of Pillow's readers start other programs (EPS).
+    with Image.open(path, formats=["PNG"]) as file:
+        return np.array(file)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tiny_streets
+from PIL import EpsImagePlugin, Image
 from tiny_streets import BUSY, EMPTY, NAMES, QUIET, boxes, objects_of
 
 from keras_recattend.errors import UserError
@@ -250,4 +251,14 @@ def test_damaged_distances(tmp_path):
     tiny_streets.add_distances(tmp_path, {})
     next(tmp_path.glob("camera/val/aachen/*.json")).write_text("{}")
     with pytest.raises(UserError, match=r"camera_trainvaltest\.zip"):
+        find_distances(tmp_path, truth, NAMES)
+
+
+def test_distances_that_are_no_png_start_no_other_program(tmp_path, monkeypatch):
+    truth = tiny_streets.make(tmp_path)
+    tiny_streets.add_distances(tmp_path, {})
+    file = next(tmp_path.glob("disparity/val/aachen/*.png"))
+    Image.new("L", (5, 3)).save(file, "EPS")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("it was"))
+    with pytest.raises(UserError, match=r"disparity_trainvaltest\.zip"):
         find_distances(tmp_path, truth, NAMES)
