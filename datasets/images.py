@@ -3,27 +3,19 @@
 import contextlib
 import io
 import os
-import struct
-import zlib
+import warnings
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from datasets.errors import DataError
 from keras_recattend import label_files
-from keras_recattend.image_files import ImageError, as_shown
+from keras_recattend.image_files import FORMATS, ImageError, as_shown
 
 __all__ = ["opened", "read_image", "read_labels"]
 
-# What Pillow raises on files that are cut short, damaged or no images at all.
-_DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
+# No others are tried: some of Pillow's readers start other programs (EPS).
+_FORMATS = (*FORMATS, "JPEG2000")
 # Of these kinds a file may be a film or a book. (JPEGs of cameras may carry a preview.)
 _SEVERAL = ("TIFF", "GIF", "PNG", "WEBP")
 
@@ -81,13 +73,16 @@ def opened(source, path=None):
         if os.path.getsize(path) == 0:
             raise DataError(f"{path} is empty (0 bytes). Copy or download it again.")
     try:
-        with Image.open(source) as file:
-            if file.format in _SEVERAL and getattr(file, "n_frames", 1) > 1:
-                raise DataError(
-                    f"{path} holds {file.n_frames} pages or frames; expected one. Save "
-                    "each as a file of its own."
-                )
-            yield file
+        with warnings.catch_warnings():
+            # They are about metadata and size; what matters becomes an error.
+            warnings.simplefilter("ignore")
+            with Image.open(source, formats=_FORMATS) as file:
+                if file.format in _SEVERAL and getattr(file, "n_frames", 1) > 1:
+                    raise DataError(
+                        f"{path} holds {file.n_frames} pages or frames; expected one. "
+                        "Save each as a file of its own."
+                    )
+                yield file
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -103,7 +98,13 @@ def opened(source, path=None):
         ) from None
     except PermissionError as error:
         raise DataError(f"{path} may not be read ({error.strerror}).") from error
-    except _DAMAGED as error:
+    except MemoryError as error:
+        raise DataError(
+            f"{path} does not fit into memory. Reduce it or cut it into parts, its "
+            "labels as well."
+        ) from error
+    except Exception as error:
+        # Decoders of damaged files raise nearly every kind of exception.
         raise DataError(
             f"{path} cannot be read, it is damaged or cut short ({error}). Copy or "
             "download it again."

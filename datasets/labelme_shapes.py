@@ -1,7 +1,6 @@
 """LabelMe's shapes as COCO's segmentations."""
 
 import base64
-import binascii
 import io
 import math
 
@@ -95,9 +94,11 @@ def _painted(shape, size):
     points = _points(shape)
     try:
         data = base64.b64decode(shape.get("mask") or "", validate=True)
-        with Image.open(io.BytesIO(data)) as file:
+        # No other kind is tried: some of Pillow's readers start other programs (EPS).
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as file:
             inside = np.asarray(file.convert("L")) > 0
-    except (binascii.Error, OSError, ValueError, SyntaxError, TypeError) as error:
+    except Exception as error:
+        # Decoders of damaged files raise nearly every kind of exception.
         raise DataError(f"the mask of a shape cannot be read ({error}).") from None
     x, y = (round(min(values)) for values in zip(*points, strict=True))
     mask = np.zeros(size, bool)

@@ -1,9 +1,11 @@
+import contextlib
 import io
+import itertools
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import EpsImagePlugin, Image, features
 
 from datasets.errors import DataError
 from datasets.images import read_image, read_labels
@@ -171,6 +173,41 @@ def test_a_picture_beyond_what_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 599)
     with pytest.raises(DataError, match=r"a\.png has more than .* million pixels"):
         read_image(tmp_path / "a.png")
+
+
+def test_no_other_program_is_started(tmp_path, monkeypatch):
+    """As Pillow does for PostScript, whatever the file is called."""
+    Image.fromarray(RGB).save(tmp_path / "a.png", "EPS")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("it was"))
+    with pytest.raises(DataError, match=r"a\.png is not an image"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="Pillow without JPEG 2000")
+def test_jpeg_2000(tmp_path):
+    path = saved(tmp_path / "a.jp2", RGB, irreversible=False)
+    np.testing.assert_array_equal(read_image(path), RGB)
+
+
+def test_too_little_memory(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", full)
+    with pytest.raises(DataError, match=r"a\.png does not fit into memory"):
+        read_image(saved(tmp_path / "a.png"))
+
+
+def test_damage_anywhere_in_a_tiff(tmp_path):
+    """Pillow raises TypeError for some of its tags."""
+    Image.fromarray(RGB).save(tmp_path / "whole.tif")
+    whole = (tmp_path / "whole.tif").read_bytes()
+    for place, bits in itertools.product(range(4, len(whole)), (1, 16, 128)):
+        data = bytearray(whole)
+        data[place] ^= bits
+        (tmp_path / "a.tif").write_bytes(data)
+        with contextlib.suppress(DataError):
+            read_image(tmp_path / "a.tif")
 
 
 def test_a_flipped_byte_in_the_data(tmp_path):

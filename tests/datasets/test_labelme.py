@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from datasets.errors import DataError
 from datasets.labelme import find_labelme
@@ -82,6 +82,26 @@ def test_painted_mask_and_groups(tmp_path):
     expected[4:6, 5:8] = painted > 0
     np.testing.assert_array_equal(labels == 1, expected)
     assert labels.max() == 1
+
+
+def test_a_mask_is_a_png(tmp_path, monkeypatch):
+    """Pillow would start Ghostscript for PostScript."""
+    data = io.BytesIO()
+    Image.new("L", (3, 2)).save(data, "EPS")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("it was"))
+    text = base64.b64encode(data.getvalue()).decode()
+    mask = shape([[5, 4], [7, 5]], "mask", mask=text)
+    with pytest.raises(DataError, match="shape 1: the mask of a shape cannot be read"):
+        labels_of(save(tmp_path / "d", mask))
+
+
+def test_a_mask_of_more_pixels_than_are_read(tmp_path, monkeypatch):
+    mask = shape([[5, 4], [7, 5]], "mask", mask=png(np.ones((40, 60), np.uint8)))
+    folder = save(tmp_path / "d", mask)
+    # Above twice that many; the picture has 1200.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
+    with pytest.raises(DataError, match="shape 1: the mask of a shape cannot be read"):
+        labels_of(folder)
 
 
 def test_oriented_rectangle(tmp_path):
