@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from keras_recattend.visualize import MIN_HEIGHT, overlay, reduced
+from keras_recattend.visualize import height_within, overlay, reduced
 
 __all__ = ["encoded_png", "picture_of", "png_of_labels", "thumbnail_of"]
 
@@ -33,9 +33,7 @@ def picture_of(image, labels, longest):
         image: uint8 [H, W, 3]. labels: [H, W].
     """
     image, labels = reduced(longest, image, labels)
-    height, width = labels.shape
-    factor = max(1, min(-(-MIN_HEIGHT // height), longest // max(height, width)))
-    return overlay(image, labels, min_height=factor * height)
+    return overlay(image, labels, min_height=height_within(longest, image))
 
 
 def thumbnail_of(picture):

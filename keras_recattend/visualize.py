@@ -13,7 +13,7 @@ from keras_recattend.lettering import text_size, text_width, write_text
 from keras_recattend.metrics.label_maps import OverlapTable, overlap_table
 from keras_recattend.whole_files import write_atomically
 
-__all__ = ["colour_of", "comparison", "overlay", "reduced", "sheet"]
+__all__ = ["colour_of", "comparison", "height_within", "overlay", "reduced", "sheet"]
 
 COLOURS = 96  # before the colours repeat
 LEAF = (90, 150, 45)
@@ -117,8 +117,8 @@ def comparison(
         prediction: `[H, W]` label map.
         title: optional caption of the input, its file name for instance.
         min_height: as in `overlay`.
-        longest: larger images are drawn reduced to this side; counts and score are
-            those of the maps as they came.
+        longest: larger images are drawn reduced to this side, and smaller ones not
+            enlarged beyond it; counts and score are those of the maps as they came.
 
     Returns:
         `[h, w, 3]` uint8 RGB.
@@ -133,6 +133,7 @@ def comparison(
     table = overlap_table(truth, prediction)
     if longest is not None:
         image, truth, prediction = reduced(longest, image, truth, prediction)
+        min_height = height_within(longest, image, min_height)
     plain = _enlarge(image, _factor(image, min_height), cv2.INTER_CUBIC)
     true = _draw(image, truth, {}, True, min_height)
     found = _draw(image, prediction, {}, True, min_height, _matched_colours(table))
@@ -168,6 +169,21 @@ def reduced(longest: int, image: np.ndarray, *labels: np.ndarray) -> list[np.nda
         for one in labels
     ]
     return [image, *nearest]
+
+
+def height_within(
+    longest: int, image: np.ndarray, min_height: int | None = MIN_HEIGHT
+) -> int:
+    """Return the `min_height` that enlarges an image no further than to a side.
+
+    Args:
+        longest: of the enlarged image's sides, in pixels.
+        image: `[H, W, ...]`, no side longer than that, see `reduced`.
+        min_height: as in `overlay`.
+    """
+    height, width = image.shape[:2]
+    most = longest // max(height, width)
+    return height * max(1, min(_factor(image, min_height), most))
 
 
 def sheet(rows: Iterable[np.ndarray], path: str | os.PathLike) -> np.ndarray:

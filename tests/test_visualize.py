@@ -189,6 +189,34 @@ def test_comparison_of_large_images_is_reduced_and_its_counts_are_not(monkeypatc
     assert reduced(1200, image, labels)[1] is labels
 
 
+@pytest.mark.parametrize(
+    ("shape", "longest", "drawn"),
+    [
+        ((3, 5000), 1000, (1, 1000)),
+        ((3, 500), 1000, (6, 1000)),
+        ((5000, 3), 1000, (1000, 1)),
+        ((60, 90), 1000, (360, 540)),
+        ((60, 90), 200, (120, 180)),
+        ((60, 90), 89, (59, 89)),
+    ],
+)
+def test_comparison_enlarges_no_further_than_to_the_longest_side(
+    monkeypatch, shape, longest, drawn
+):
+    """A flat picture of 3 x 5000 would become one of 320 x 320,000."""
+    sizes = []
+    draw = visualize._panel
+
+    def panel(picture, *rest):
+        sizes.append(picture.shape)
+        return draw(picture, *rest)
+
+    monkeypatch.setattr(visualize, "_panel", panel)
+    labels = np.ones(shape, np.uint8)
+    comparison(np.zeros((*shape, 3), np.uint8), labels, labels, longest=longest)
+    assert sizes == 3 * [(*drawn, 3)]
+
+
 def test_comparison_gives_matched_objects_the_same_colour(labels):
     grey = np.full((60, 90), 128, np.uint8)
     renamed = np.zeros_like(labels)
