@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fnmatch
 import json
 import logging
 import os
@@ -18,6 +19,8 @@ _LOG = logging.getLogger(__name__)
 FORMAT = 1
 # Every SavedModel has the first, and those that were exported here the second.
 MARKS = ("saved_model.pb", "export.json")
+# All that an export is made of; the assets are none.
+PARTS = (*MARKS, "fingerprint.pb", "assets", "variables", "variables/variables.*")
 
 
 class ExportError(UserError):
@@ -30,7 +33,8 @@ def check_free(path, overwrite=False):
     Args:
         path: a folder that is to be made, or is empty.
         overwrite: whether it may be an earlier export, too. Other folders with files
-            in them are refused in any case.
+            in them are refused in any case, and so is an export with something else in
+            it, which would be deleted.
     """
     path = Path(path)
     with _told(path):
@@ -39,6 +43,7 @@ def check_free(path, overwrite=False):
         if not path.exists() or not any(path.iterdir()):
             return
         is_export = all((path / mark).is_file() for mark in MARKS)
+        other = _other(path)
     if not is_export:
         raise ExportError(
             f"{path} has files in it that are no model exported from here "
@@ -49,6 +54,18 @@ def check_free(path, overwrite=False):
             f"{path} holds an exported model already. Replace it with --overwrite (in "
             "Python: overwrite=True), or name another folder."
         )
+    if other:
+        raise ExportError(
+            f"{path / other} is no part of an export, and would be deleted with it. "
+            "Take it away, or name another folder."
+        )
+
+
+def _other(path):
+    """The first of the entries that no export has, relative to its folder, or None."""
+    names = sorted(entry.relative_to(path).as_posix() for entry in path.rglob("*"))
+    others = (n for n in names if not any(fnmatch.fnmatchcase(n, p) for p in PARTS))
+    return next(others, None)
 
 
 def write(model, path, overwrite=False, inference=None, weights=None):

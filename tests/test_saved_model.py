@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -139,9 +140,9 @@ def test_an_export_is_replaced_on_demand(model, tmp_path):
     path = tmp_path / "model"
     path.mkdir()  # an empty folder is free
     model.save(path)
-    (path / "old.txt").touch()
+    old = (path / "export.json").stat().st_mtime_ns
     model.save(path, overwrite=True)
-    assert not (path / "old.txt").exists()
+    assert (path / "export.json").stat().st_mtime_ns > old
     assert (path / "saved_model.pb").is_file()
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
@@ -156,6 +157,30 @@ def test_other_folders_are_never_replaced(tmp_path):
                 saved_model.check_free(tmp_path, overwrite)
     with pytest.raises(saved_model.ExportError, match="is a file"):
         saved_model.check_free(tmp_path / "photo.jpg", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("assets.extra/tf_serving_warmup_requests", "assets.extra"),
+        ("2/saved_model.pb", "2"),
+        ("notes.txt", "notes.txt"),
+        ("assets/words.txt", "assets/words.txt"),
+        ("variables/mine.npz", "variables/mine.npz"),
+        (".hidden", ".hidden"),
+    ],
+)
+def test_an_export_with_files_of_others_is_not_replaced(tmp_path, name, told):
+    """As TensorFlow Serving's warm-up requests, or another version."""
+    for part in ("saved_model.pb", "export.json", "variables/variables.index", name):
+        (tmp_path / part).parent.mkdir(exist_ok=True)
+        (tmp_path / part).touch()
+    told = re.escape(str(tmp_path / told))
+    with pytest.raises(saved_model.ExportError, match=f"^{told} is no part of an exp"):
+        saved_model.check_free(tmp_path, overwrite=True)
+    with pytest.raises(saved_model.ExportError, match="--overwrite"):
+        saved_model.check_free(tmp_path)
+    assert (tmp_path / name).exists()
 
 
 def test_a_full_disk_leaves_the_old_export(model, tmp_path, monkeypatch):
