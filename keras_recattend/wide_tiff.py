@@ -4,12 +4,13 @@ napari writes labels so where the layer has 64 bits: shapes that were converted 
 labels, or what scripts made.
 """
 
+import math
 import os
 
 import numpy as np
 import tifffile
 
-from keras_recattend.image_files import ImageError
+from keras_recattend.image_files import MOST_PIXELS, ImageError
 
 __all__ = ["read_wide_tiff"]
 
@@ -29,7 +30,8 @@ def read_wide_tiff(path: str | os.PathLike) -> np.ndarray | None:
         channel.
 
     Raises:
-        ImageError: it is one, but damaged, compressed as few are, or has several pages.
+        ImageError: it is one, but damaged, compressed as few are, too large, or has
+            several pages.
     """
     try:
         file = tifffile.TiffFile(path)
@@ -47,15 +49,22 @@ def _read(path, file):
             return None
         if page.sampleformat not in NUMBERS:
             return None
-        pages = len(file.pages)
-        values = page.asarray() if pages == 1 else None
+        pages, size = len(file.pages), (page.imagewidth, page.imagelength)
+        # A file of a few kB may be made to fill the memory.
+        fits = math.prod(size) <= MOST_PIXELS
+        values = page.asarray() if pages == 1 and fits else None
     except Exception as error:
         raise ImageError(
             f"{path} cannot be read: {error}. If it is damaged or cut short, copy or "
             "save it again; otherwise save it uncompressed, with 8, 16 or 32 bits."
         ) from error
-    if values is None:
+    if pages != 1:
         raise ImageError(
             f"{path} holds {pages} pages; expected one. Save each as a file of its own."
+        )
+    if values is None:
+        raise ImageError(
+            f"{path} has too many pixels ({size[0]} x {size[1]}): at most "
+            f"{MOST_PIXELS // 10**6} million are read. Reduce it or cut it into parts."
         )
     return values

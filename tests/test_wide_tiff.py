@@ -119,6 +119,14 @@ def test_damaged_strips(tmp_path):
         read_labels(path)
 
 
+def test_more_pixels_than_are_read(tmp_path, monkeypatch):
+    """As the header says: nothing is made of that size."""
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda *_: pytest.fail("it was"))
+    path = wide(tmp_path / "a.tif", width=[60_000], height=[50_000], rows=[50_000])
+    with pytest.raises(ImageError, match=r"a.tif has too many .*\(60000 x 50000\)"):
+        read_labels(path)
+
+
 def test_several_pages(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([IDS, IDS]), photometric="minisblack")
     with pytest.raises(ImageError, match=r"a.tif holds 2 pages; expected one"):
