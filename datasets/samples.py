@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from datasets.errors import DataError
 from datasets.manifest import Manifest
-from keras_recattend.threads import usable_cores
+from keras_recattend.threads import cores
 
 __all__ = [
     "Sample",
@@ -40,9 +40,7 @@ def parallel() -> dict:
 
     Not AUTOTUNE: batches are made by the same threads, and it lets sixteen wait.
     """
-    scheduled, quota = usable_cores()
-    cores = min(scheduled, quota or scheduled)
-    return {"num_parallel_calls": cores, "deterministic": True}
+    return {"num_parallel_calls": cores(), "deterministic": True}
 
 
 class Sample(NamedTuple):

@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from keras_recattend.threads import cores
+
 __all__ = ["in_order"]
 
 # Up to so many jobs, starting processes costs more than it saves.
@@ -35,7 +37,7 @@ def in_order(
     Raises:
         Whatever `function` raises, when the turn of that job comes.
     """
-    workers = min(workers or _cores(), len(jobs), MOST)
+    workers = min(workers or cores(), len(jobs), MOST)
     done = 0
     if workers > 1 and len(jobs) > FEW:
         pool = ProcessPoolExecutor(
@@ -79,10 +81,3 @@ def _end_with_parent():
     """Where the main process was killed, nobody else would end this one."""
     multiprocessing.parent_process().join()
     os._exit(1)
-
-
-def _cores():
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,7 +9,7 @@ import math
 import os
 from pathlib import Path
 
-__all__ = ["fit_threads", "usable_cores"]
+__all__ = ["cores", "fit_threads", "usable_cores"]
 
 # What TensorFlow reads, once, when it runs its first operation.
 VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -23,6 +23,12 @@ def usable_cores(cgroup=CGROUP):
     except AttributeError:  # not Linux
         scheduled = os.cpu_count() or 1
     return scheduled, _quota(Path(cgroup))
+
+
+def cores(cgroup=CGROUP):
+    """Return how many cores this process may use, at least one."""
+    scheduled, quota = usable_cores(cgroup)
+    return min(scheduled, quota or scheduled)
 
 
 def fit_threads(environment=os.environ, cgroup=CGROUP):

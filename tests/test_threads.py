@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from keras_recattend.threads import fit_threads, usable_cores
+from keras_recattend.threads import cores, fit_threads, usable_cores
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -47,6 +47,15 @@ def test_no_control_groups(tmp_path):
     scheduled, quota = usable_cores(tmp_path)
     assert scheduled >= 1
     assert quota is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("max 100000", 64), ("200000 100000", 2), ("12800000 100000", 64)],
+)
+def test_cores_are_those_of_the_quota(tmp_path, monkeypatch, text, number):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), False)
+    assert cores(cgroup_2(tmp_path, text)) == number
 
 
 def test_threads_fit_the_quota_and_the_users_number_stays(tmp_path, monkeypatch):

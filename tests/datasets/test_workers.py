@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from datasets import workers
+from datasets import samples, workers
 from datasets.errors import DataError
+from keras_recattend import threads
 
 
 def square(number):
@@ -69,6 +70,28 @@ def test_one_process_goes_on_where_others_cannot_start(monkeypatch, caplog):
     found = list(workers.in_order(square, range(8), 2))
     assert found == [i * i for i in range(8)]
     assert "one process goes on" in caplog.text
+
+
+def test_as_many_processes_as_a_containers_quota_has_cores(monkeypatch):
+    """Not as many as the machine has."""
+    numbers = []
+
+    class Pool:
+        def __init__(self, number, **_):
+            numbers.append(number)
+
+        def submit(self, *_):
+            raise workers.BrokenProcessPool
+
+        def shutdown(self, **_):
+            pass
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), False)
+    monkeypatch.setattr(threads, "_quota", lambda _: 3)
+    assert list(workers.in_order(square, range(12))) == [i * i for i in range(12)]
+    assert numbers == [3]
+    assert samples.parallel()["num_parallel_calls"] == 3
 
 
 def test_no_more_waits_than_asked(monkeypatch):
