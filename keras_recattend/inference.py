@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_recattend import boxes
+from keras_recattend.replicas import with_a_row
 from keras_recattend.revision import revise
 from keras_recattend.unrolling import time_second
 
@@ -25,6 +26,17 @@ def infer(
     image = as_images(image, model.config.image_size)
     if extra is not None:
         extra = tf.cast(extra, tf.float32)
+    options = (stop, inference, with_masks, with_attention)
+    if image.shape[0]:
+        return _infer(model, image, extra, *options)
+    # One of several devices may have no image of a last batch, and not everything can
+    # be computed of none: a blank one is, and left out of what is returned.
+    padded = (None if x is None else with_a_row(x) for x in (image, extra))
+    outputs = _infer(model, *padded, *options)
+    return {name: values[: tf.shape(image)[0]] for name, values in outputs.items()}
+
+
+def _infer(model, image, extra, stop, inference, with_masks, with_attention):
     settings = inference or model.config.inference
     stop = settings.stop if stop is None else stop
     timespan = model.config.timespan

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_recattend import replicas
 from keras_recattend.stages.joint import JointStage
-from keras_recattend.stages.objective import Objective
+from keras_recattend.stages.objective import Objective, check_batch
 
 __all__ = ["ObjectiveModel"]
 
@@ -77,6 +77,11 @@ class ObjectiveModel(keras.Model):
     # the time that tracing takes.
     @tf.autograph.experimental.do_not_convert
     def train_step(self, batch):
+        check_batch(batch)
+        with replicas.divided(batch) as part:
+            return self._train_on(part)
+
+    def _train_on(self, batch):
         step = self.optimizer.iterations + self.objective.skipped
         with tf.GradientTape() as tape:
             terms, measures = self.objective(self, batch, step, training=True)
@@ -107,7 +112,7 @@ class ObjectiveModel(keras.Model):
         known = [i for i, g in enumerate(gradients) if g is not None]
         summed = replicas.totals([gradients[i] for i in known])
         for i, gradient in zip(known, summed, strict=True):
-            gradients[i] = replicas.share(gradient)
+            gradients[i] = gradient / replicas.count()
         return gradients
 
     def _share_statistics(self, trained):
@@ -126,7 +131,9 @@ class ObjectiveModel(keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, batch):
-        return self._track(self.validation_values(batch), batch)
+        check_batch(batch)
+        with replicas.divided(batch) as part:
+            return self._track(self.validation_values(part), part)
 
     def validation_values(self, batch):
         """Return loss, terms and measures of a validation batch, float32 scalars."""
@@ -136,7 +143,7 @@ class ObjectiveModel(keras.Model):
         return {"loss": tf.add_n(list(terms.values()))} | terms | measures
 
     def _track(self, values, batch):
-        weight = tf.cast(tf.shape(batch["image"])[0], tf.float32)
+        weight = replicas.images(batch)
         trackers = self.objective.trackers
         values = replicas.totals([values[name] for name in trackers])
         for tracker, value in zip(trackers.values(), values, strict=True):

@@ -6,6 +6,8 @@
         the same in float16, where one gradient of the last device is infinite
     python strategy_runs.py plain OUT
         compiled and fitted as in Keras' guides, on one device and on two
+    python strategy_runs.py uneven OUT STAGE NORMALIZATION
+        the same where two devices cannot divide the batches: fit, evaluate, predict
     python strategy_runs.py worker RUN INTERRUPT
         one of the machines of TF_CONFIG; goes on where RUN has a state; the machine
         with index 1 gets Ctrl-C in step INTERRUPT (0 = none)
@@ -59,13 +61,13 @@ def stream(batch_size, start, seed, share=(1, 0, 1)):
     return samples.batch(part, drop_remainder=True)
 
 
-def whole_batches(batch_size, seed):
-    """Batches that Keras divides among the devices."""
-    pairs = [tiny.sample(number, seed) for number in range(SAMPLES)]
+def whole_batches(batch_size, seed, samples=SAMPLES):
+    """Batches that Keras divides among the devices; the last may be smaller."""
+    pairs = [tiny.sample(number, seed) for number in range(samples)]
     images = np.stack([image for image, _ in pairs]).astype(np.float32) / 255.0
     labels = np.stack([labels for _, labels in pairs])
     samples = tf.data.Dataset.from_tensor_slices({"image": images, "labels": labels})
-    return samples.batch(batch_size, drop_remainder=True)
+    return samples.batch(batch_size)
 
 
 def train(path, workers, config, precision="float32", examples=()):
@@ -161,6 +163,35 @@ def plain(out):
         save(model, pathlib.Path(out) / f"{name}.npz")
 
 
+def uneven(out, stage, normalization):
+    """Five images in batches of 4, and three: 2 + 2, 1 + 0 and 2 + 1 on two devices."""
+    two_devices()
+    make = tiny.preprocessed if stage == "preprocess" else tiny.config
+    config = make(OPTIONS, stages=[stage], normalization=normalization)
+    for name, strategy in (
+        ("one", tf.distribute.get_strategy()),
+        ("two", tf.distribute.MirroredStrategy()),
+    ):
+        seed_everything(3)
+        with strategy.scope():
+            model = RecurrentAttention(config)
+            objective = all_stages.objective(stage, config, seed=3)
+            model.compile(keras.optimizers.SGD(0.01, 0.9), objective=objective)
+        facts = {}
+        for samples in (5, 3):
+            batches = whole_batches(4, 3, samples)
+            run = model.fit(batches, epochs=2, shuffle=False, verbose=0)
+            facts |= {f"{key}_{samples}": v for key, v in run.history.items()}
+            losses = model.evaluate(batches, verbose=0, return_dict=True)
+            facts |= {f"val_{key}_{samples}": [v] for key, v in losses.items()}
+            found = model.predict(batches.map(lambda batch: batch["image"]), verbose=0)
+            arrays = {f"{key}_{samples}": value for key, value in found.items()}
+            np.savez(pathlib.Path(out) / f"{name}-found-{samples}.npz", **arrays)
+        save(model, pathlib.Path(out) / f"{name}.npz")
+        facts = {key: [float(v) for v in values] for key, values in facts.items()}
+        (pathlib.Path(out) / f"{name}.json").write_text(json.dumps(facts))
+
+
 def make_infinite(step):
     """Have the last device's gradient be infinite in a step; its loss stays."""
     before = Objective.__call__
@@ -195,5 +226,5 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     command, *arguments = sys.argv[1:]
-    commands = {"both": both, "overflow": overflow, "plain": plain, "worker": worker}
-    commands[command](*arguments)
+    commands = (both, overflow, plain, uneven, worker)
+    {function.__name__: function for function in commands}[command](*arguments)

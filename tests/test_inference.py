@@ -166,6 +166,30 @@ def test_an_image_alone_gives_what_it_gives_in_a_batch(tiny):
             )
 
 
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("normalization", ["group", "batch"])
+def test_no_image_gives_no_rows(mode, normalization):
+    """As one of several devices may have it, at the end of an epoch."""
+    inference = {"revisions": 1, "refinements": 1}
+    model = build(CONFIGS["heat"](inference=inference, normalization=normalization))
+    size = model.config.image_size
+    infer = tf.function(model.infer) if mode == "graph" else model.infer
+    if mode == "graph":
+        spec = tf.TensorSpec([None, *size, 3])
+        infer = infer.get_concrete_function(spec)
+    none = infer(tf.zeros([0, *size, 3]))
+    some = model.infer(tf.constant(images(model.config, 2)))
+    assert set(none) == set(some)
+    for name, values in none.items():
+        assert values.dtype == some[name].dtype
+        assert values.shape == (0, *some[name].shape[1:]), name
+    if mode == "graph":
+        # The same graph computes images as ever.
+        again = infer(tf.constant(images(model.config, 2)))
+        for name, values in some.items():
+            np.testing.assert_allclose(again[name], values, 1e-4, 1e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_a_threshold_that_all_or_none_pass(threshold):
     model = build(CONFIGS["paper"]())

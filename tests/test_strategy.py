@@ -76,6 +76,54 @@ def test_two_devices_equal_one_where_keras_alone_is_used(tmp_path):
     assert_same(tmp_path / "one.npz", tmp_path / "two.npz")
 
 
+def uneven(path, stage, normalization="group"):
+    finish(start("uneven", path, stage, normalization))
+    one, two = (json.loads((path / f"{n}.json").read_text()) for n in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert one["loss_5"][0] != one["loss_5"][1]
+    return one, two
+
+
+def assert_uneven_is_the_same(path, stage):
+    """Losses of each epoch, those of `evaluate`, what `predict` gives, the weights."""
+    one, two = uneven(path, stage)
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, **LOSS, err_msg=name)
+    for samples in (5, 3):
+        files = [path / f"{name}-found-{samples}.npz" for name in ("one", "two")]
+        with np.load(files[0]) as expected, np.load(files[1]) as found:
+            assert len(expected["scores_" + str(samples)]) == samples
+            for name in expected.files:
+                np.testing.assert_allclose(
+                    found[name], expected[name], 1e-3, 1e-3, err_msg=name
+                )
+    assert_same(path / "one.npz", path / "two.npz")
+
+
+def test_batches_that_two_devices_cannot_divide(tmp_path):
+    """A last batch of one image leaves a device without; of three, they are as many."""
+    assert_uneven_is_the_same(tmp_path, "box")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stage", ["segmentation", "own_canvases", "joint", "preprocess"]
+)
+def test_batches_that_two_devices_cannot_divide_in_every_stage(tmp_path, stage):
+    assert_uneven_is_the_same(tmp_path, stage)
+
+
+@pytest.mark.slow
+def test_a_device_without_images_moves_no_statistics(tmp_path):
+    """Blank images are computed in their place: their means would be far from these."""
+    uneven(tmp_path, "segmentation", "batch")
+    with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
+        names = [n for n in one.files if n.endswith("moving_mean") and one[n].any()]
+        assert names
+        for name in names:
+            np.testing.assert_allclose(two[name], one[name], atol=0.05, err_msg=name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stages", ["box", "own_canvases", "joint", "preprocess"])
 def test_two_devices_equal_one_in_every_stage(tmp_path, stages):

@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from keras_recattend import boxes, replicas
 
-__all__ = ["Objective", "kernel_decay", "split_seed"]
+__all__ = ["Objective", "check_batch", "kernel_decay", "split_seed"]
 
 
-def _check(batch):
+def check_batch(batch):
     """Raise ValueError unless it is what a stage can read."""
     if not isinstance(batch, dict) or not {"image", "labels"} <= batch.keys():
         got = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
@@ -98,7 +98,7 @@ class Objective:
         Raises:
             ValueError: the batch lacks something, or its images are no fractions.
         """
-        _check(batch)
+        check_batch(batch)
         # More objects than slots: the largest, of least id, are kept.
         labels = tf.cast(batch["labels"], tf.int32)
         slots = self.config.max_instances
@@ -107,7 +107,8 @@ class Objective:
             # Once an image and step, however often the stage looks at it.
             batch = batch | {"extra": model.maps(batch["image"]).extra}
         seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
-        terms, measures = self.evaluate(model, batch, step, seed, training)
+        values = self.evaluate(model, batch, step, seed, training)
+        terms, measures = tf.nest.map_structure(replicas.own, values)
         if self.has_decay:
             variables = self.variables(model)
             decay = self.stage.weight_decay * kernel_decay(variables)
