@@ -181,12 +181,20 @@ def test_weights_of_mixed_precision_run_in_float32(tmp_path):
     assert plain.controller.compute_dtype == "float32"
 
 
-def test_a_short_training_reaches_the_loss_of_float32():
+@pytest.mark.parametrize(
+    "name",
+    [
+        "segmentation",
+        pytest.param("box", marks=pytest.mark.slow),
+        pytest.param("joint", marks=pytest.mark.slow),
+    ],
+)
+def test_a_short_training_reaches_the_loss_of_float32(name):
     """40 steps; the last losses within a twentieth of float32's."""
     losses = {}
-    config = tiny.config(stages=["segmentation"])
+    config = tiny.config(stages=[name])
     for precision in ("float32", *MIXED):
-        model = compiled(precision, "segmentation", config)
+        model = compiled(precision, name, config)
         model.optimizer.learning_rate = 3e-3
         run = model.fit(
             tiny.repeated(tiny.batch()),
