@@ -39,24 +39,85 @@ def infer(
 def _infer(model, image, extra, stop, inference, with_masks, with_attention):
     settings = inference or model.config.inference
     stop = settings.stop if stop is None else stop
-    timespan = model.config.timespan
-    batch = tf.shape(image)[0]
     maps = None
     if extra is None and model.preprocessor is not None:
         maps = model.maps(image)
         extra = maps.extra
     prepared = model.prepare(image, extra)
+    steps = _Steps(model, prepared, settings, stop)
+    timespan, batch = model.config.timespan, steps.batch
     shapes = _shapes(model, with_masks, with_attention)
     arrays = _arrays(shapes, timespan, image.shape[0])
-
-    state = _start(model, prepared, batch)
 
     def more(t, index, state, arrays):
         return (t < timespan) & (tf.size(index) > 0)
 
     # `index` says which of the batch the images are that are not finished.
     def body(t, index, state, arrays):
-        here = prepared._replace(
+        state, values, active = steps.after(t, state)
+        arrays = {
+            name: a.write(t, spread(values[name], index, batch))
+            for name, a in arrays.items()
+        }
+        if stop:
+            index, state = _still(active, index, state)
+        return t + 1, index, state, arrays
+
+    start = steps.start()
+    count, _, _, arrays = tf.while_loop(
+        more,
+        body,
+        (tf.constant(0), tf.range(batch), start, arrays),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([None]),
+            tf.nest.map_structure(
+                lambda x: tf.TensorShape([None, *x.shape[1:]]), start
+            ),
+            tf.nest.map_structure(lambda _: None, arrays),
+        ),
+    )
+    outputs = {name: time_second(a.stack()) for name, a in arrays.items()}
+    outputs["count"] = tf.reduce_sum(
+        tf.cast(outputs["scores"] >= settings.score_threshold, tf.int32), axis=1
+    )
+    outputs["steps"] = tf.fill([batch], count)
+    if settings.revisions:
+        outputs |= revise(model, prepared, outputs, settings)
+    if with_masks:
+        outputs["canvas"] = tf.reduce_max(outputs["masks"], axis=1)
+    return outputs | _of_maps(maps, with_attention)
+
+
+class _Steps:
+    """What there is before a step, and after it, of images that are not finished."""
+
+    def __init__(self, model, prepared, settings, stop):
+        self.model = model
+        self.prepared = prepared
+        self.settings = settings
+        self.stop = stop
+        self.batch = tf.shape(prepared.image)[0]
+
+    def start(self):
+        """The loop's state before the first step: all that belongs to an image."""
+        model, prepared = self.model, self.prepared
+        state = {
+            "image": prepared.image,
+            "features": prepared.features,
+            "canvas": model.canvas.blank(self.batch, model.config.image_size),
+            "blocked": tf.zeros([self.batch, model.grid[0] * model.grid[1]]),
+        }
+        if prepared.extra is not None:
+            state["extra"] = prepared.extra
+        if model.config.box_network.center_map:
+            state["centers"] = model.no_centers(self.batch)
+        return state
+
+    def after(self, t, state):
+        """The state after step t, what it has found, and which images go on, bool."""
+        model, settings = self.model, self.settings
+        here = self.prepared._replace(
             image=state["image"],
             extra=state.get("extra"),
             features=state["features"],
@@ -72,61 +133,15 @@ def _infer(model, image, extra, stop, inference, with_masks, with_attention):
             centers=centers,
         )
         active = tf.ones_like(score, tf.bool)
-        if stop:
+        if self.stop:
             active = score >= settings.score_threshold
-        if settings.inhibition:
-            blocked = _inhibit(blocked, box, canvas, segment)
         values = _values(model, box, segment, score, tf.cast(active, tf.float32))
-        arrays = {
-            name: a.write(t, spread(values[name], index, batch))
-            for name, a in arrays.items()
-        }
-        canvas = model.canvas(canvas, values["masks"])
-        state = state | {"canvas": canvas, "blocked": blocked}
+        state = state | {"canvas": model.canvas(canvas, values["masks"])}
+        if settings.inhibition:
+            state["blocked"] = _inhibit(blocked, box, canvas, segment)
         if centers is not None:
             state["centers"] = model.mark(centers, segment)
-        if stop:
-            index, state = _still(active, index, state)
-        return t + 1, index, state, arrays
-
-    steps, _, _, arrays = tf.while_loop(
-        more,
-        body,
-        (tf.constant(0), tf.range(batch), state, arrays),
-        shape_invariants=(
-            tf.TensorShape([]),
-            tf.TensorShape([None]),
-            tf.nest.map_structure(
-                lambda x: tf.TensorShape([None, *x.shape[1:]]), state
-            ),
-            tf.nest.map_structure(lambda _: None, arrays),
-        ),
-    )
-    outputs = {name: time_second(a.stack()) for name, a in arrays.items()}
-    outputs["count"] = tf.reduce_sum(
-        tf.cast(outputs["scores"] >= settings.score_threshold, tf.int32), axis=1
-    )
-    outputs["steps"] = tf.fill([batch], steps)
-    if settings.revisions:
-        outputs |= revise(model, prepared, outputs, settings)
-    if with_masks:
-        outputs["canvas"] = tf.reduce_max(outputs["masks"], axis=1)
-    return outputs | _of_maps(maps, with_attention)
-
-
-def _start(model, prepared, batch):
-    """What the loop changes, before its first step, of images that are not finished."""
-    state = {
-        "image": prepared.image,
-        "features": prepared.features,
-        "canvas": model.canvas.blank(batch, model.config.image_size),
-        "blocked": tf.zeros([batch, model.grid[0] * model.grid[1]]),
-    }
-    if prepared.extra is not None:
-        state["extra"] = prepared.extra
-    if model.config.box_network.center_map:
-        state["centers"] = model.no_centers(batch)
-    return state
+        return state, values, active
 
 
 def _of_maps(maps, with_angles):
