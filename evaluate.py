@@ -22,13 +22,9 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from keras_recattend.command_line import Parser, quiet_tensorflow, run_command
 from keras_recattend.data_options import add_data_options
-from keras_recattend.errors import (
-    Parser,
-    UserError,
-    quiet_tensorflow,
-    run_command,
-)
+from keras_recattend.errors import UserError
 from keras_recattend.inference_options import inference_settings
 
 _LOG = logging.getLogger("evaluate")

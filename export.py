@@ -12,7 +12,7 @@ docs/export.md describes its signatures. Exit code: 0 all well, 2 nothing was wr
 import logging
 import time
 
-from keras_recattend.errors import Parser, quiet_tensorflow, run_command
+from keras_recattend.command_line import Parser, quiet_tensorflow, run_command
 from keras_recattend.inference_options import add_inference_options, inference_changes
 
 _LOG = logging.getLogger("export")

@@ -19,12 +19,8 @@ import logging
 import sys
 from pathlib import Path
 
-from keras_recattend.errors import (
-    Parser,
-    UserError,
-    quiet_tensorflow,
-    run_command,
-)
+from keras_recattend.command_line import Parser, quiet_tensorflow, run_command
+from keras_recattend.errors import UserError
 from keras_recattend.inference_options import (
     add_inference_options,
     inference_changes,

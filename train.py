@@ -21,11 +21,7 @@ import logging
 import sys
 from pathlib import Path
 
-from keras_recattend.errors import (
-    Parser,
-    quiet_tensorflow,
-    run_command,
-)
+from keras_recattend.command_line import Parser, quiet_tensorflow, run_command
 
 _LOG = logging.getLogger("train")
 

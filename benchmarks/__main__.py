@@ -13,7 +13,8 @@ import sys
 from benchmarks import suite, table
 from benchmarks.interleaved import measure
 from benchmarks.results import rows, save, summary
-from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.command_line import Parser, run_command
+from keras_recattend.errors import UserError
 
 # Repetitions of every case, not counting the first.
 REPETITIONS, QUICK_REPETITIONS = 7, 3

@@ -79,7 +79,7 @@ def ours():
 
 def main():
     from benchmarks.table import table
-    from keras_recattend.errors import Parser
+    from keras_recattend.command_line import Parser
 
     parser = Parser(__doc__)
     parser.add_argument("python", help="of the environment with torch")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.case import Case
 from benchmarks.suite import AGAIN
-from keras_recattend.errors import Parser, quiet_tensorflow, run_command
+from keras_recattend.command_line import Parser, quiet_tensorflow, run_command
 
 __all__ = ["self_times"]
 

@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 
 from benchmarks.table import ratio_lines, table
-from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.command_line import Parser, run_command
+from keras_recattend.errors import UserError
 
 __all__ = ["plot", "with_tables"]
 

@@ -18,7 +18,7 @@ def main():
     os.dup2(2, 1)
     case = Case(**json.loads(sys.stdin.readline()))
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = str(int(case.onednn))
-    from keras_recattend.errors import quiet_tensorflow
+    from keras_recattend.command_line import quiet_tensorflow
 
     began = time.perf_counter()
     quiet_tensorflow()

@@ -26,7 +26,8 @@ from datasets.source import Source
 from datasets.survey import Survey
 from datasets.writer import write_records
 from keras_recattend import data_options
-from keras_recattend.config import Config, near_names
+from keras_recattend.config import Config
+from keras_recattend.near_names import near_names
 from keras_recattend.paths import from_the_root
 
 __all__ = [

@@ -28,8 +28,9 @@ from datasets.description import advice, describe, histogram, room_for
 from datasets.inspection import inspect_item
 from datasets.readable import readable
 from datasets.survey import SPLITS
+from keras_recattend.command_line import Parser, run_command
 from keras_recattend.data_options import add_data_options
-from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.errors import UserError
 
 _LOG = logging.getLogger("check")
 SHEET = "overlays.png"

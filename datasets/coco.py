@@ -36,7 +36,7 @@ from datasets.example import Example
 from datasets.images import read_image
 from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes
-from keras_recattend.config import near_names
+from keras_recattend.near_names import near_names
 
 __all__ = ["ALL", "canonical_category", "find_coco"]
 

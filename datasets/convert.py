@@ -15,8 +15,8 @@ or doing the slow part first. Without --out the records go to where train.py loo
 
 import logging
 
+from keras_recattend.command_line import Parser, quiet_tensorflow, run_command
 from keras_recattend.data_options import add_data_options
-from keras_recattend.errors import Parser, quiet_tensorflow, run_command
 
 _LOG = logging.getLogger("convert")
 

@@ -35,7 +35,7 @@ from datasets.survey import (
     tell_unread,
     unique_names,
 )
-from keras_recattend.config import near_names
+from keras_recattend.near_names import near_names
 
 __all__ = ["find_labelme", "survey_labelme"]
 

@@ -22,7 +22,7 @@ from datasets.images import read_image
 from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes
 from datasets.survey import Survey, unique_names
-from keras_recattend.config import near_names
+from keras_recattend.near_names import near_names
 from keras_recattend.paths import from_the_root
 
 __all__ = ["find_own_coco", "survey_own_coco"]

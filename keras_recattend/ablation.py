@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from keras_recattend.config import ConfigError, near_names
+from keras_recattend.errors import ConfigError
+from keras_recattend.near_names import near_names
 
 __all__ = ["NAMES", "applicable", "apply"]
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from keras_recattend import ablation, presets
 from keras_recattend.ablation_table import FULL, row_of, write_table
-from keras_recattend.config import ConfigError, near_names
-from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.command_line import Parser, run_command
+from keras_recattend.errors import ConfigError, UserError
+from keras_recattend.near_names import near_names
 from keras_recattend.run_series import (
     COMMON,
     Run,

@@ -4,8 +4,8 @@ import json
 import os
 import typing
 
-from keras_recattend.config import near_names
 from keras_recattend.errors import UserError
+from keras_recattend.near_names import near_names
 
 __all__ = ["STRATEGIES", "Cluster", "check_strategy"]
 

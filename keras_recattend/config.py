@@ -12,20 +12,16 @@ from dataclasses import dataclass, field
 
 from keras_recattend.config_checks import check_config
 from keras_recattend.config_reading import check_name, read
-from keras_recattend.errors import ConfigError
-from keras_recattend.near_names import near_names
 
 __all__ = [
     "STAGES",
     "Augmentation",
     "BoxNetwork",
     "Config",
-    "ConfigError",
     "Inference",
     "Preprocessor",
     "Segmentation",
     "Stage",
-    "near_names",
 ]
 
 # The stages of training, in order.

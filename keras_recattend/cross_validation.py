@@ -20,7 +20,8 @@ train.py --val-fraction 0, have no scores of their own: these are what to expect
 from pathlib import Path
 
 from keras_recattend import presets
-from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.command_line import Parser, run_command
+from keras_recattend.errors import UserError
 from keras_recattend.fold_scores import combine, read_fold, write_scores
 from keras_recattend.run_folder import RunFolder
 from keras_recattend.run_series import (

@@ -4,8 +4,10 @@ import argparse
 import dataclasses
 import math
 
-from keras_recattend.config import ConfigError, Inference, near_names
+from keras_recattend.config import Inference
 from keras_recattend.config_checks import VIEW_COUNTS
+from keras_recattend.errors import ConfigError
+from keras_recattend.near_names import near_names
 
 __all__ = [
     "add_inference_options",

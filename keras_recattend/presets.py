@@ -6,13 +6,13 @@ from keras_recattend.config import (
     Augmentation,
     BoxNetwork,
     Config,
-    ConfigError,
     Inference,
     Preprocessor,
     Segmentation,
     Stage,
-    near_names,
 )
+from keras_recattend.errors import ConfigError
+from keras_recattend.near_names import near_names
 from keras_recattend.paper_presets import (
     cityscapes_paper,
     coco_paper,

@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 
 from keras_recattend import child_process
-from keras_recattend.config import Config, near_names
+from keras_recattend.config import Config
+from keras_recattend.near_names import near_names
 from keras_recattend.places import check_place
 from keras_recattend.run_errors import RunError, first_line, reading, writing
 from keras_recattend.whole_files import replacing

@@ -18,7 +18,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from keras_recattend.errors import Parser, UserError, run_command
+from keras_recattend.command_line import Parser, run_command
+from keras_recattend.errors import UserError
 from keras_recattend.run_folder import PRETRAINED, RunFolder
 
 __all__ = ["ship"]

@@ -3,8 +3,9 @@
 import dataclasses
 import math
 
-from keras_recattend.config import Stage, near_names
+from keras_recattend.config import Stage
 from keras_recattend.errors import UserError
+from keras_recattend.near_names import near_names
 
 __all__ = ["divided"]
 

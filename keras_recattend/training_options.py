@@ -2,9 +2,10 @@
 
 from keras_recattend import ablation
 from keras_recattend.cluster import check_strategy
-from keras_recattend.config import STAGES, near_names
+from keras_recattend.config import STAGES
 from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import UserError
+from keras_recattend.near_names import near_names
 
 __all__ = ["add_training_options", "check_training_options"]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import keras_recattend  # noqa: F401
-from keras_recattend.errors import run_command
+from keras_recattend.command_line import run_command
 
 DEFAULT_GOLDEN = pathlib.Path(__file__).parent / "golden"
 

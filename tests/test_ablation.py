@@ -10,7 +10,8 @@ import tensorflow as tf
 import tiny
 
 from keras_recattend import ablation, presets
-from keras_recattend.config import Config, ConfigError
+from keras_recattend.config import Config
+from keras_recattend.errors import ConfigError
 from keras_recattend.memory import stage_bytes
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.stages import objective, own_canvases

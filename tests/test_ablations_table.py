@@ -17,7 +17,7 @@ from stub_train import after
 
 from keras_recattend import ablation, ablation_table, ablations, presets, run_series
 from keras_recattend.child_process import locked
-from keras_recattend.errors import run_command
+from keras_recattend.command_line import run_command
 from keras_recattend.run_folder import RunError, RunFolder
 
 # Two stages of 3 and 1.5 minutes: the last row of each counts.

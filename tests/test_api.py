@@ -14,8 +14,7 @@ from stub_predictor import Stub, picture
 import keras_recattend
 from keras_recattend import run_folder
 from keras_recattend.api import Segmenter
-from keras_recattend.config import ConfigError
-from keras_recattend.errors import UserError
+from keras_recattend.errors import ConfigError, UserError
 from keras_recattend.image_files import ImageError
 from keras_recattend.prediction import Predictor
 from keras_recattend.run_folder import RunFolder

@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 
 from datasets import catalog, records, scored
 from keras_recattend import reporting
-from keras_recattend.errors import run_command
+from keras_recattend.command_line import run_command
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.postprocess import Found

@@ -23,7 +23,7 @@ from datasets import catalog
 from keras_recattend import ablation, precision_cost, presets
 from keras_recattend.ablation_table import row_of
 from keras_recattend.asked_config import asked_config
-from keras_recattend.errors import run_command
+from keras_recattend.command_line import run_command
 from keras_recattend.fold_scores import read_fold
 from keras_recattend.map_cache import MapCache
 from keras_recattend.metrics.report import read_csv

@@ -6,7 +6,8 @@ import pytest
 from tiny_models import CONFIGS, heat_config, paper_config
 
 from keras_recattend import ablation, presets
-from keras_recattend.config import ConfigError, Stage
+from keras_recattend.config import Stage
+from keras_recattend.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import argparse
 
 import pytest
 
-from keras_recattend.config import ConfigError, Inference
+from keras_recattend.config import Inference
+from keras_recattend.errors import ConfigError
 from keras_recattend.inference_options import (
     add_inference_options,
     inference_changes,

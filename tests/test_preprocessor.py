@@ -7,7 +7,8 @@ import tensorflow as tf
 import tiny
 from tiny_models import build, heat_config, images, paper_config
 
-from keras_recattend.config import Config, ConfigError, Preprocessor
+from keras_recattend.config import Config, Preprocessor
+from keras_recattend.errors import ConfigError
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.preprocessor import PreprocessingNetwork
 

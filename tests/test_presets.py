@@ -5,7 +5,8 @@ import pytest
 
 from datasets import augmentation
 from keras_recattend import presets
-from keras_recattend.config import Augmentation, Config, ConfigError
+from keras_recattend.config import Augmentation, Config
+from keras_recattend.errors import ConfigError
 from keras_recattend.stages import STAGES, objective
 
 

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from datasets import catalog, feed
 from datasets.manifest import Manifest
 from keras_recattend import callbacks, presets, reporting
-from keras_recattend.errors import run_command
+from keras_recattend.command_line import run_command
 from keras_recattend.run_folder import RunFolder
 
 pytestmark = pytest.mark.filterwarnings(

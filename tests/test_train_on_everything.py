@@ -15,7 +15,7 @@ import tiny_command
 from eager import eagerly
 
 from keras_recattend import presets
-from keras_recattend.errors import run_command
+from keras_recattend.command_line import run_command
 from keras_recattend.history_columns import history_columns
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunFolder

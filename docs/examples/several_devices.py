@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     _, count, script, *arguments = sys.argv
     sys.path[0] = str(ROOT)
-    from keras_recattend.errors import quiet_tensorflow
+    from keras_recattend.command_line import quiet_tensorflow
 
     quiet_tensorflow(start=False)
     import tensorflow as tf

@@ -12,7 +12,7 @@ from tiny_plants import blocks, picture
 
 from datasets import check
 from datasets.description import histogram
-from keras_recattend.errors import run_command
+from keras_recattend.command_line import run_command
 
 # Objects of 64, 80 and 96 pixels on 40 x 32.
 LABELS = blocks().repeat(2, 0).repeat(2, 1)

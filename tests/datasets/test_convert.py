@@ -12,7 +12,7 @@ from PIL import Image
 
 from datasets import convert, writer
 from datasets.manifest import Manifest
-from keras_recattend.errors import run_command
+from keras_recattend.command_line import run_command
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,8 +4,8 @@ import pytest
 
 from datasets.errors import DataError
 from keras_recattend.callbacks import Interrupted, NotFinite
-from keras_recattend.config import ConfigError
-from keras_recattend.errors import UserError, run_command
+from keras_recattend.command_line import run_command
+from keras_recattend.errors import ConfigError, UserError
 from keras_recattend.run_folder import RunError
 
 
