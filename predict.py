@@ -67,14 +67,14 @@ def parse(arguments=None):
 
 def main():
     options = parse()
-    from keras_recattend import coco, predict_files, predictions
+    from keras_recattend import coco_export, predict_files, prediction_folder
     from keras_recattend.input_files import find_images, source_of
     from keras_recattend.prediction_settings import settings_of
     from keras_recattend.run_folder import find_weights
 
     # All that can be wrong is told before TensorFlow is loaded.
     find_weights(options.weights).read()
-    folder = predictions.PredictionFolder(options.out)
+    folder = prediction_folder.PredictionFolder(options.out)
     files, problems = find_images(
         options.paths, options.recursive, without=folder.folders
     )
@@ -82,7 +82,7 @@ def main():
         raise UserError("There is no picture. " + " ".join(m for _, m in problems))
     coco_file = Path(options.coco) if options.coco else None
     if coco_file:
-        coco.check_free(coco_file)
+        coco_export.check_free(coco_file)
     quiet_tensorflow()
     from keras_recattend import load
 

@@ -138,7 +138,7 @@ def _files(case):
     from keras_recattend.input_files import source_of
     from keras_recattend.predict_files import predict_files
     from keras_recattend.prediction import Predictor
-    from keras_recattend.predictions import PredictionFolder
+    from keras_recattend.prediction_folder import PredictionFolder
 
     predictor = Predictor(CountingModel(config_of(case)), batch_size=case.batch)
     folder = tempfile.TemporaryDirectory()

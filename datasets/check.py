@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from datasets import coco_masks, workers
+from datasets import coco_masks, processes
 from datasets.description import advice, describe, histogram, room_for
 from datasets.inspection import inspect_item
 from datasets.readable import readable
@@ -156,9 +156,9 @@ def _writable(out):
     return out
 
 
-def _findings(source, min_area, processes):
-    jobs = workers.in_order(
-        partial(inspect_item, source.read, min_area), source.items, processes
+def _findings(source, min_area, workers):
+    jobs = processes.in_order(
+        partial(inspect_item, source.read, min_area), source.items, workers
     )
     bar = tqdm(jobs, total=source.total, unit="image", disable=not sys.stderr.isatty())
     return list(bar)

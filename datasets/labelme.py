@@ -18,11 +18,11 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from datasets.annotated_pictures import check_size, stated_size
 from datasets.coco import ALL, canonical_category
 from datasets.coco_masks import draw_objects
 from datasets.errors import DataError
 from datasets.example import Example
-from datasets.export_files import check_size, stated_size
 from datasets.images import read_image
 from datasets.labelme_shapes import NO_AREA, segmentation_of
 from datasets.readable import readable

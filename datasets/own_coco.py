@@ -13,11 +13,11 @@ from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 
+from datasets.annotated_pictures import PictureFinder, check_size, stated_size
 from datasets.coco import ALL, canonical_category
 from datasets.coco_masks import draw_objects
 from datasets.errors import DataError
 from datasets.example import Example
-from datasets.export_files import PictureFinder, check_size, stated_size
 from datasets.images import read_image
 from datasets.readable import readable
 from datasets.source import Item, Source, file_sizes

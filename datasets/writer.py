@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from datasets import workers as processes
+from datasets import processes
 from datasets.contents import recorded_contents
 from datasets.conversion import convert
 from datasets.errors import DataError

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from keras_recattend.predictions import writing_to
+from keras_recattend.prediction_folder import writing_to
 from keras_recattend.whole_files import write_atomically
 
 __all__ = ["keep_failures"]

@@ -5,14 +5,14 @@ and in a few lines on the screen what is to be known of them.
 import logging
 import os
 
-from keras_recattend.coco import write_coco
+from keras_recattend.coco_export import write_coco
 from keras_recattend.corrections import corrected
 from keras_recattend.html_report import html_report
 from keras_recattend.image_files import ImageError
 from keras_recattend.input_files import readable
 from keras_recattend.prediction_failures import keep_failures
+from keras_recattend.prediction_folder import writing_to
 from keras_recattend.prediction_tables import Row, write_tables
-from keras_recattend.predictions import writing_to
 from keras_recattend.whole_files import write_atomically
 
 __all__ = ["write_summaries"]

@@ -5,8 +5,8 @@ import io
 import typing
 from pathlib import Path
 
+from keras_recattend.prediction_folder import writing_to
 from keras_recattend.prediction_record import Record
-from keras_recattend.predictions import writing_to
 from keras_recattend.regions import Region
 from keras_recattend.whole_files import write_atomically
 

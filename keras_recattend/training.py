@@ -20,7 +20,7 @@ from keras_recattend.callbacks import (
 )
 from keras_recattend.history_columns import history_columns
 from keras_recattend.kept_maps import KeptMaps
-from keras_recattend.losses_here import LossesHere
+from keras_recattend.local_losses import LocalLosses
 from keras_recattend.memory import check_memory, estimate, out_of_memory
 from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.scoring_predictor import ScoringPredictor
@@ -282,7 +282,7 @@ class Training:
             clock,
             best,
             predictor=None if objective.name in NOT_SCORED else self._predictor,
-            losses=LossesHere(self.model) if self.workers.strategy else None,
+            losses=LocalLosses(self.model) if self.workers.strategy else None,
             waits=not self.workers.is_chief,
             bar=self.bar,
         )

@@ -10,7 +10,7 @@ from stub_predictor import Stub, picture
 
 from keras_recattend.input_files import source_of
 from keras_recattend.predict_files import predict_files
-from keras_recattend.predictions import PredictionFolder
+from keras_recattend.prediction_folder import PredictionFolder
 from keras_recattend.result_pictures import picture_of
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 import keras_recattend
 import predict
-from keras_recattend import file_lock, predictions
+from keras_recattend import file_lock, prediction_folder
 from keras_recattend.image_files import read_image
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.run_folder import RunFolder
@@ -287,7 +287,7 @@ def test_a_full_disk_is_one_message(once, run, photos, tmp_path, call, monkeypat
     def full(path, data):
         raise OSError(28, os.strerror(28), str(path))
 
-    monkeypatch.setattr(predictions, "write_atomically", full)
+    monkeypatch.setattr(prediction_folder, "write_atomically", full)
     code, text = call(photos, "--weights", run, "--out", tmp_path / "out")
     assert code == 2
     assert "No space left" in text
@@ -296,7 +296,7 @@ def test_a_full_disk_is_one_message(once, run, photos, tmp_path, call, monkeypat
 @pytest.mark.skipif(file_lock.fcntl is None, reason="no locks here")
 def test_a_folder_that_another_process_has(once, run, photos, tmp_path, call):
     options = [photos, "--weights", run, "--out", tmp_path / "out"]
-    with predictions.PredictionFolder(tmp_path / "out").locked():
+    with prediction_folder.PredictionFolder(tmp_path / "out").locked():
         code, text = call(*options)
     assert code == 2
     assert "Another predict.py" in text

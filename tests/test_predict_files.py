@@ -19,15 +19,15 @@ from stub_predictor import Stub, found, picture
 
 from keras_recattend import (
     file_lock,
+    prediction_folder,
     prediction_settings,
     prediction_summaries,
-    predictions,
 )
 from keras_recattend import predict_files as module
 from keras_recattend.input_files import find_images, source_of
 from keras_recattend.predict_files import predict_files
+from keras_recattend.prediction_folder import OutputError, PredictionFolder
 from keras_recattend.prediction_settings import settings_of
-from keras_recattend.predictions import OutputError, PredictionFolder
 from keras_recattend.result_pictures import picture_of, png_of_labels, thumbnail_of
 from keras_recattend.whole_files import write_atomically
 
@@ -623,7 +623,7 @@ def test_records_of_before_grey_was_noted(photos, tmp_path):
 
 def test_coco_has_slashes_everywhere(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sep", "-")
-    monkeypatch.setattr(predictions, "readable", lambda path: "photos-red.png")
+    monkeypatch.setattr(prediction_folder, "readable", lambda path: "photos-red.png")
     predict(photos / "red.png", tmp_path / "out", coco=tmp_path / "all.json")
     (image,) = json.loads((tmp_path / "all.json").read_text())["images"]
     assert image["file_name"] == "photos/red.png"
@@ -785,7 +785,7 @@ def test_killed_while_results_are_written(photos, tmp_path, monkeypatch, where, 
         write_atomically(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(predictions, "write_atomically", killed)
+        patch.setattr(prediction_folder, "write_atomically", killed)
         with pytest.raises(SystemExit):
             predict(photos, out, overwrite=True)
     outcome = predict(photos, out, overwrite=not first)

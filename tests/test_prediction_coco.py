@@ -9,10 +9,10 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from stub_predictor import Stub, found
 
-from keras_recattend import coco
+from keras_recattend import coco_export
 from keras_recattend.errors import UserError
 from keras_recattend.predict_files import predict_files
-from keras_recattend.predictions import PredictionFolder
+from keras_recattend.prediction_folder import PredictionFolder
 
 # An L, a ring, a line, a dot, and an object in two parts.
 LABELS = np.zeros((14, 20), np.uint16)
@@ -120,15 +120,15 @@ def test_a_label_map_that_is_not_there(export, tmp_path):
     folder = PredictionFolder(tmp_path / "out")
     records = list(folder.records().values())
     with pytest.raises(UserError, match=r"b\.png does not exist.*records/b\.json"):
-        coco.write_coco(folder, records, tmp_path / "x" / "coco.json")
+        coco_export.write_coco(folder, records, tmp_path / "x" / "coco.json")
 
 
 def test_only_our_own_file_is_replaced(export, tmp_path):
-    coco.check_free(tmp_path / "new.json")
+    coco_export.check_free(tmp_path / "new.json")
     export()
-    coco.check_free(tmp_path / "x" / "coco.json")
+    coco_export.check_free(tmp_path / "x" / "coco.json")
     (tmp_path / "theirs.json").write_text('{"info": {"description": "mine"}}')
     with pytest.raises(UserError, match="another file"):
-        coco.check_free(tmp_path / "theirs.json")
+        coco_export.check_free(tmp_path / "theirs.json")
     with pytest.raises(UserError, match="is a folder"):
-        coco.check_free(tmp_path)
+        coco_export.check_free(tmp_path)

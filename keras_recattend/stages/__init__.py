@@ -6,7 +6,7 @@ from keras_recattend.stages.joint import JointStage
 from keras_recattend.stages.objective import Objective
 from keras_recattend.stages.own_canvases import OwnCanvasesStage
 from keras_recattend.stages.preprocess import PreprocessStage
-from keras_recattend.stages.segmenting import SegmentationStage
+from keras_recattend.stages.segmentation import SegmentationStage
 from keras_recattend.stages.whole_image import (
     WholeOwnCanvasesStage,
     WholeSegmentationStage,

@@ -21,7 +21,7 @@ from keras_recattend.stages.canvases import (
 from keras_recattend.stages.objective import Objective, split_seed
 from keras_recattend.stages.patches import further_terms, segment_patches
 from keras_recattend.stages.rollout import Drawn, rollout
-from keras_recattend.stages.segmenting import jitter_boxes
+from keras_recattend.stages.segmentation import jitter_boxes
 
 __all__ = ["OwnCanvasesStage"]
 

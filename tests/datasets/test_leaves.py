@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from datasets import leaves, workers
+from datasets import leaves, processes
 from datasets.errors import DataError
 from datasets.leaves import rendered_leaves
 from datasets.synthetic_leaves import render_rosette
@@ -28,9 +28,9 @@ def test_plant_k_has_the_seed_k():
 
 
 def test_several_processes_give_the_same_plants(monkeypatch):
-    monkeypatch.setattr(workers, "FEW", 1)
+    monkeypatch.setattr(processes, "FEW", 1)
     source = rendered_leaves(**SMALL)
-    together = workers.in_order(source.read, source.items, 2)
+    together = processes.in_order(source.read, source.items, 2)
     for (one, _), (other, _) in zip(source.examples(), together, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
         np.testing.assert_array_equal(one.labels, other.labels)

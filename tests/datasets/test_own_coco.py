@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets.annotated_pictures import PictureFinder
 from datasets.catalog import prepare
 from datasets.errors import DataError
-from datasets.export_files import PictureFinder
 from datasets.own_coco import find_own_coco, survey_own_coco
 
 # The pixels 2..5, 3..8 (rows, columns).

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from tiny_plants import blocks, picture, source_of
 
-from datasets import unfinished, workers, writer
+from datasets import processes, unfinished, writer
 from datasets.errors import DataError
 from datasets.example import Example
 from datasets.leaves import rendered_leaves
@@ -355,7 +355,7 @@ def test_a_folder_that_comes_into_being_meanwhile(tmp_path):
 
 @pytest.mark.parametrize("several", [1, 2])
 def test_the_number_of_processes_makes_no_difference(tmp_path, monkeypatch, several):
-    monkeypatch.setattr(workers, "FEW", 1)
+    monkeypatch.setattr(processes, "FEW", 1)
     source = rendered_leaves(train=4, val=1, test=1, size=(40, 48), leaves=(3, 5))
     manifest = writer.write_records(source, tmp_path / "r", 25, workers=several)
     for found, (given, _) in zip(examples(manifest), source.examples(), strict=True):

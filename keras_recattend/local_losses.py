@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-__all__ = ["LossesHere"]
+__all__ = ["LocalLosses"]
 
 
-class LossesHere:
+class LocalLosses:
     """Validation losses on this device alone, as `evaluate` gives them on one device.
 
     The last batch of a validation is seldom one that several devices can divide, and

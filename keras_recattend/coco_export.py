@@ -5,7 +5,7 @@ import os
 
 from keras_recattend.corrections import current_labels
 from keras_recattend.errors import UserError
-from keras_recattend.predictions import writing_to
+from keras_recattend.prediction_folder import writing_to
 from keras_recattend.regions import regions_of
 from keras_recattend.run_lengths import encoded_object
 from keras_recattend.whole_files import write_atomically

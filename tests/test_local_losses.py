@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from keras_recattend import stages
-from keras_recattend.losses_here import LossesHere
+from keras_recattend.local_losses import LocalLosses
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.training import make_optimizer
 
@@ -18,7 +18,7 @@ def test_a_last_batch_that_is_not_full_weighs_by_its_images():
     batches = tiny.validation(2)
     assert [int(batch["image"].shape[0]) for batch in batches] == [2, 1]
     expected = model.evaluate(batches, verbose=0, return_dict=True)
-    values = LossesHere(model)(batches)
+    values = LocalLosses(model)(batches)
     assert set(values) == set(expected)
     assert len(values) > 2
     for name, value in expected.items():

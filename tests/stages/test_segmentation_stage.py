@@ -7,8 +7,8 @@ import tensorflow as tf
 import tiny
 
 from keras_recattend.model import RecurrentAttention
-from keras_recattend.stages import SegmentationStage, segmenting
-from keras_recattend.stages.segmenting import jitter_boxes
+from keras_recattend.stages import SegmentationStage, segmentation
+from keras_recattend.stages.segmentation import jitter_boxes
 
 SEED = tf.constant([1, 2])
 
@@ -63,13 +63,13 @@ def test_what_is_taken_of_others_is_a_term_of_the_loss(model):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_blank_canvases_are_shown_in_training_alone(model, monkeypatch, training):
-    shown, original = [], segmenting.segment_patches
+    shown, original = [], segmentation.segment_patches
 
     def segment(model, batch, canvases, *others, **options):
         shown.append(canvases.numpy())
         return original(model, batch, canvases, *others, **options)
 
-    monkeypatch.setattr(segmenting, "segment_patches", segment)
+    monkeypatch.setattr(segmentation, "segment_patches", segment)
     batch = tiny.batch((3, 3))
     for share in (0.0, 1.0):
         config = tiny.config({"blank_canvases": share}, stages=["segmentation"])
@@ -96,13 +96,13 @@ def test_images_without_objects_cost_nothing(model, counts):
 @pytest.fixture
 def shown(monkeypatch):
     """(canvases, index of the object) of every call that segments patches."""
-    calls, segment = [], segmenting.segment_patches
+    calls, segment = [], segmentation.segment_patches
 
     def spy(model, batch, canvases, center, size, index, *rest, **options):
         calls.append((canvases.numpy(), index.numpy()))
         return segment(model, batch, canvases, center, size, index, *rest, **options)
 
-    monkeypatch.setattr(segmenting, "segment_patches", spy)
+    monkeypatch.setattr(segmentation, "segment_patches", spy)
     return calls
 
 

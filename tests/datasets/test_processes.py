@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from datasets import samples, workers
+from datasets import processes, samples
 from datasets.errors import DataError
 from keras_recattend import threads
 
@@ -26,19 +26,19 @@ def fail_at_five(number):
 
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch):
-    monkeypatch.setattr(workers, "FEW", 1)
+    monkeypatch.setattr(processes, "FEW", 1)
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_results_come_in_order(count):
     # The slow job 1 is not overtaken.
-    found = list(workers.in_order(square, range(12), count))
+    found = list(processes.in_order(square, range(12), count))
     assert found == [i * i for i in range(12)]
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_error_comes_when_it_is_its_turn(count):
-    results = workers.in_order(fail_at_five, range(9), count)
+    results = processes.in_order(fail_at_five, range(9), count)
     assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(DataError, match="five"):
         next(results)
@@ -51,7 +51,7 @@ def test_one_process_goes_on_where_others_cannot_start(monkeypatch, caplog):
 
         def submit(self, function, job):
             if not self.left:
-                raise workers.BrokenProcessPool
+                raise processes.BrokenProcessPool
             self.left -= 1
             return Done(function(job))
 
@@ -65,9 +65,9 @@ def test_one_process_goes_on_where_others_cannot_start(monkeypatch, caplog):
         def result(self):
             return self.value
 
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", Broken)
-    monkeypatch.setattr(workers, "AHEAD", 1)
-    found = list(workers.in_order(square, range(8), 2))
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Broken)
+    monkeypatch.setattr(processes, "AHEAD", 1)
+    found = list(processes.in_order(square, range(8), 2))
     assert found == [i * i for i in range(8)]
     assert "one process goes on" in caplog.text
 
@@ -81,15 +81,15 @@ def test_as_many_processes_as_a_containers_quota_has_cores(monkeypatch):
             numbers.append(number)
 
         def submit(self, *_):
-            raise workers.BrokenProcessPool
+            raise processes.BrokenProcessPool
 
         def shutdown(self, **_):
             pass
 
-    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), False)
     monkeypatch.setattr(threads, "_quota", lambda _: 3)
-    assert list(workers.in_order(square, range(12))) == [i * i for i in range(12)]
+    assert list(processes.in_order(square, range(12))) == [i * i for i in range(12)]
     assert numbers == [3]
     assert samples.parallel()["num_parallel_calls"] == 3
 
@@ -106,13 +106,13 @@ def test_no_more_waits_than_asked(monkeypatch):
         def result(self):
             return running.pop(0)
 
-    waiting = [len(running) for _ in workers._through(Pool(), square, range(50), 6)]
+    waiting = [len(running) for _ in processes._through(Pool(), square, range(50), 6)]
     assert len(waiting) == 50
     assert 0 < max(waiting) <= 6
 
 
 def test_nothing_to_do():
-    assert list(workers.in_order(square, [], 4)) == []
+    assert list(processes.in_order(square, [], 4)) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sessions and signals")
@@ -121,15 +121,15 @@ def test_no_process_outlives_a_killed_program(tmp_path):
     program.write_text(
         """
 import sys, time
-from datasets import workers
+from datasets import processes
 
 def job(number):
     print("working", flush=True)
     time.sleep(0.1)
 
 if __name__ == "__main__":
-    workers.FEW = 1
-    list(workers.in_order(job, range(1000), 2))
+    processes.FEW = 1
+    list(processes.in_order(job, range(1000), 2))
 """
     )
     running = subprocess.Popen(
