@@ -2,7 +2,8 @@
 
     python served_case.py EXPORT INPUTS.npz OUTPUTS.npz
 
-INPUTS: arrays "0", "1", ... of uint8 [B, H, W, 3]. OUTPUTS: "0/labels", ...
+INPUTS: arrays "0", "1", ... of uint8 [B, H, W, 3]. OUTPUTS: "0/labels", ... of
+serving_default, and "0/bytes/labels", ... of serving_bytes, which gets them as PNG.
 """
 
 import sys
@@ -30,11 +31,18 @@ if __name__ == "__main__":
     import numpy as np
     import tensorflow as tf
 
-    signature = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+    signatures = tf.saved_model.load(sys.argv[1]).signatures
+    of_images, of_bytes = (signatures[f"serving_{n}"] for n in ("default", "bytes"))
     outputs = {}
     with np.load(sys.argv[2]) as inputs:
         for case in inputs.files:
-            for name, value in signature(images=tf.constant(inputs[case])).items():
-                outputs[f"{case}/{name}"] = value.numpy()
+            images = inputs[case]
+            found = of_images(images=tf.constant(images))
+            outputs |= {f"{case}/{name}": v.numpy() for name, v in found.items()}
+            files = tf.stack([tf.io.encode_png(image) for image in images])
+            found = dict(of_bytes(image_bytes=files))
+            pngs = found.pop("labels_bytes")
+            found["labels"] = tf.stack([tf.io.decode_png(png)[..., 0] for png in pngs])
+            outputs |= {f"{case}/bytes/{name}": v.numpy() for name, v in found.items()}
     assert not MISSING & {name.split(".")[0] for name in sys.modules}
     np.savez(sys.argv[3], **outputs)

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 import tiny
 import tiny_run
+from served_models import MODELS, check_equal, finding
 
 from keras_recattend import saved_model
 from keras_recattend.model import RecurrentAttention
@@ -46,12 +47,12 @@ def batches():
     return made
 
 
-def test_equal_in_a_process_that_has_nothing_but_tensorflow(model, exported, tmp_path):
-    inputs = batches()
-    np.savez(tmp_path / "in.npz", **{str(i): b for i, b in enumerate(inputs)})
+def served_elsewhere(path, inputs, folder):
+    """What an export gives in a process without this package, see `served_case`."""
+    np.savez(folder / "in.npz", **{str(i): b for i, b in enumerate(inputs)})
     done = subprocess.run(
-        [sys.executable, CASE, exported, tmp_path / "in.npz", tmp_path / "out.npz"],
-        cwd=tmp_path,
+        [sys.executable, CASE, path, folder / "in.npz", folder / "out.npz"],
+        cwd=folder,
         # The test's own kernels, and none of its paths.
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         capture_output=True,
@@ -59,7 +60,12 @@ def test_equal_in_a_process_that_has_nothing_but_tensorflow(model, exported, tmp
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    outputs = np.load(tmp_path / "out.npz")
+    return np.load(folder / "out.npz")
+
+
+def test_equal_in_a_process_that_has_nothing_but_tensorflow(model, exported, tmp_path):
+    inputs = batches()
+    outputs = served_elsewhere(exported, inputs, tmp_path)
     predictor = Predictor(model)
     counts = []
     for i, batch in enumerate(inputs):
@@ -78,6 +84,25 @@ def test_equal_in_a_process_that_has_nothing_but_tensorflow(model, exported, tmp
                 np.testing.assert_array_equal(got["masks"][j, k], f.labels == k + 1)
             assert not got["scores"][j, n:].any()
     assert max(counts) >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["closer look", "foreground"])
+def test_every_kind_of_model_is_served_elsewhere(name, tmp_path):
+    """Both signatures: pictures, and their files."""
+    model = finding(MODELS[name])
+    model.save(tmp_path / "export")
+    inputs = batches()
+    outputs = served_elsewhere(tmp_path / "export", inputs, tmp_path)
+    predictor, found_any = Predictor(model), 0
+    for i, batch in enumerate(inputs):
+        found = predictor(list(batch))
+        found_any += sum(f.count for f in found)
+        for kind in (f"{i}/", f"{i}/bytes/"):
+            got = {k: outputs[kind + k] for k in ("labels", "scores", "boxes", "count")}
+            check_equal(got, found, got["labels"])
+        assert (outputs[f"{i}/bytes/size"] == batch.shape[1:3]).all()
+    assert found_any > 0
 
 
 def signature_outputs():
