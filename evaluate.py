@@ -68,7 +68,8 @@ def main():
     from keras_recattend import official
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.reporting import evaluate_run, versions
-    from keras_recattend.run_folder import RunFolder, find_weights
+    from keras_recattend.run_folder import RunFolder
+    from keras_recattend.shipped_weights import find_weights
 
     folder = RunFolder(options.run) if options.run else find_weights(options.weights)
     config, about = folder.read()
@@ -104,7 +105,7 @@ def main():
 def _free_folder(options, folder):
     """Where the scores go."""
     from keras_recattend.reporting import check_free
-    from keras_recattend.run_folder import PRETRAINED
+    from keras_recattend.shipped_weights import PRETRAINED
 
     if not options.out and folder.path.parent == PRETRAINED:
         raise UserError(

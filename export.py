@@ -34,7 +34,7 @@ def parse(arguments=None):
 def main():
     options = parse()
     from keras_recattend import saved_model
-    from keras_recattend.run_folder import find_weights
+    from keras_recattend.shipped_weights import find_weights
 
     # All that can be wrong is told before TensorFlow is loaded.
     find_weights(options.weights).read()

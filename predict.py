@@ -70,7 +70,7 @@ def main():
     from keras_recattend import coco_export, predict_files, prediction_folder
     from keras_recattend.input_files import find_images, source_of
     from keras_recattend.prediction_settings import settings_of
-    from keras_recattend.run_folder import find_weights
+    from keras_recattend.shipped_weights import find_weights
 
     # All that can be wrong is told before TensorFlow is loaded.
     find_weights(options.weights).read()

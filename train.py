@@ -137,7 +137,7 @@ def _run(options, held):
 
 def _check_places(options, folder, is_chief):
     """Tell mistakes before data is converted and a folder is made."""
-    from keras_recattend.run_folder import find_weights
+    from keras_recattend.shipped_weights import find_weights
 
     if is_chief:
         folder.check_free()
@@ -153,7 +153,7 @@ def _begin(folder, config, about, split, options, held):
 
     if options.resume:
         _LOG.warning("%s has no saved state: it begins anew.", folder.path)
-        folder.keep_history({"done": [], "stage": None})
+        folder.history.keep({"done": [], "stage": None})
     else:
         folder.create(config, **about)
         held.enter_context(folder.locked())
@@ -200,7 +200,7 @@ def _finish(config, folder, examples):
             leave_unscored(config.name, folder.path)
     picture = folder.path / "history.png"
     with folder.writing(picture):
-        plot_history(folder.history_file, picture)
+        plot_history(folder.history.path, picture)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from pathlib import Path
 from datasets import catalog, splits
 from datasets.cvppp import USUAL_SUBSET
 from datasets.errors import DataError
-from keras_recattend.run_folder import RunError, find_weights
+from keras_recattend.run_folder import RunError
+from keras_recattend.shipped_weights import find_weights
 
 __all__ = ["check_start", "trained_names"]
 

@@ -68,7 +68,7 @@ def row_of(name, path):
             f"({error!r}). Move {folder.path} away to train it again."
         ) from error
     row["parameters"] = _parameters(folder.last_weights)
-    ends = stage_ends(folder.history_file)
+    ends = stage_ends(folder.history.path)
     row["steps"] = " + ".join(str(step) for step, _ in ends)
     row["minutes"] = round(sum(minutes for _, minutes in ends), 3)
     return row

@@ -13,7 +13,7 @@ from keras_recattend.model import RecurrentAttention
 from keras_recattend.prediction import Predictor
 from keras_recattend.regions import regions_of
 from keras_recattend.result_pictures import encoded_png, picture_of
-from keras_recattend.run_folder import find_weights
+from keras_recattend.shipped_weights import find_weights
 from keras_recattend.whole_files import write_atomically
 
 __all__ = ["Result", "Segmenter", "load"]

@@ -337,7 +337,7 @@ class Recorder(keras.callbacks.Callback):
             **self._overflows(),
             **logs,
         }
-        self.folder.append_history(row, self.columns)
+        self.folder.history.append(row, self.columns)
         with self._writer.as_default(step=step):
             for name, value in row.items():
                 if name not in ("stage", "epoch", "step"):

@@ -74,13 +74,13 @@ def read_fold(number, path):
             f"training of labelled images leaves ({error!r}). Move {folder.path} away "
             "to train it again."
         ) from error
-    ends = stage_ends(folder.history_file)
+    ends = stage_ends(folder.history.path)
     return Fold(
         number=number,
         preset=preset,
         rows=rows,
         summary=summary,
-        last=last_scores(folder.history_file),
+        last=last_scores(folder.history.path),
         steps=[steps for steps, _ in ends],
         minutes=round(sum(minutes for _, minutes in ends), 3),
     )

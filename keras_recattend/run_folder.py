@@ -1,9 +1,7 @@
 """The run folder: everything about one training, from its first minute."""
 
 import contextlib
-import csv
 import json
-import logging
 import os
 from pathlib import Path
 
@@ -12,17 +10,14 @@ import numpy as np
 
 from keras_recattend import child_process
 from keras_recattend.config import Config
-from keras_recattend.near_names import near_names
+from keras_recattend.history_file import HistoryFile
 from keras_recattend.places import check_place
 from keras_recattend.run_errors import RunError, first_line, reading, writing
 from keras_recattend.whole_files import replacing
 
-__all__ = ["RunError", "RunFolder", "find_weights"]
-
-_LOG = logging.getLogger(__name__)
+__all__ = ["RunError", "RunFolder"]
 
 FORMAT = 1
-PRETRAINED = Path(__file__).parent / "pretrained"
 # Bytes that HDF5 takes for each array besides its values: 1,400 in the shipped weights.
 HDF5_OVERHEAD = 4096
 
@@ -62,19 +57,18 @@ class RunFolder:
 
     Args:
         path: of the folder.
+
+    Attributes:
+        history: the `HistoryFile`.
     """
 
     def __init__(self, path):
         self.path = Path(path)
-        self._held_back = []
+        self.history = HistoryFile(self.path / "history.csv", self._resume)
 
     @property
     def config_file(self):
         return self.path / "config.json"
-
-    @property
-    def history_file(self):
-        return self.path / "history.csv"
 
     @property
     def best_weights(self):
@@ -174,7 +168,11 @@ class RunFolder:
         Args:
             path: of what is written inside, for a run that was begun.
         """
-        return writing(path, f"Make room; go on with --resume --run-dir {self.path}")
+        return writing(path, f"Make room; {self._resume}")
+
+    @property
+    def _resume(self):
+        return f"go on with --resume --run-dir {self.path}"
 
     def weights_file(self, path=None):
         """Return `path`, or the best weights, or the last. Raises RunError: none."""
@@ -247,35 +245,6 @@ class RunFolder:
             with replacing(self.state_file) as temporary:
                 np.savez(temporary, **arrays)
 
-    def keep_history(self, about):
-        """Drop the rows that `save_state` did not follow: their epochs come again.
-
-        So does that of a last row that was cut short.
-
-        Args:
-            about: as from `load_about`.
-        """
-        if not self.history_file.exists():
-            return
-        remedy = f"Take it away, and go on with --resume --run-dir {self.path}"
-        with reading(self.history_file, remedy):
-            with open(self.history_file, newline="") as file:
-                heading, *rows = [*csv.reader(file)] or [[]]
-            kept = _followed(heading, rows, about) if rows else []
-        if not rows:
-            # A full disk cuts the heading short, or leaves an empty file.
-            with self.writing(self.history_file):
-                self.history_file.unlink()
-            return
-        if len(kept) == len(rows):
-            return
-        with (
-            self.writing(self.history_file),
-            replacing(self.history_file) as temporary,
-            open(temporary, "w", newline="") as file,
-        ):
-            csv.writer(file).writerows([heading, *kept])
-
     def is_unbegun(self):
         """Whether a run ended before its first epoch, and nothing of it is lost.
 
@@ -284,10 +253,7 @@ class RunFolder:
         """
         if self.state_file.is_file():
             return False
-        epochs = 0
-        if self.history_file.is_file():
-            with open(self.history_file, newline="") as file:
-                epochs = len(list(csv.reader(file))) - 1
+        epochs = self.history.count()
         # The first epoch's row is written just before its state.
         if epochs > 1 or self.last_weights.is_file() or self.metrics_file.is_file():
             raise RunError(
@@ -350,43 +316,6 @@ class RunFolder:
             "a new folder.",
         )
 
-    def append_history(self, row, columns):
-        """Add an epoch to `history.csv`; columns that it does not know stay empty.
-
-        A file that is there keeps its columns: an older version may have begun it.
-        While a spreadsheet has it open, on Windows, rows are held back.
-
-        Raises:
-            RunError: it cannot be written for another reason, as on a full disk.
-        """
-        self._held_back.append(row)
-        with self.writing(self.history_file):
-            try:
-                self._write_history(self._held_back, columns)
-            except PermissionError as error:
-                _LOG.warning(
-                    "%s cannot be written to (%s); its row is written with the next. "
-                    "Is it open in another program?",
-                    self.history_file,
-                    error.strerror,
-                )
-                return
-        self._held_back = []
-
-    def _write_history(self, rows, columns):
-        heading = None
-        if self.history_file.exists():
-            with open(self.history_file, newline="") as file:
-                # None: empty, as a full disk left it.
-                heading = next(csv.reader(file), None)
-        with open(self.history_file, "a", newline="") as file:
-            writer = csv.DictWriter(
-                file, heading or columns, restval="", extrasaction="ignore"
-            )
-            if heading is None:
-                writer.writeheader()
-            writer.writerows(rows)
-
     @staticmethod
     def write_json(path, values):
         """Write JSON under another name, then rename.
@@ -405,20 +334,6 @@ def _make_room(path, model):
     path.write_bytes(bytes(size))
 
 
-def _followed(heading, rows, about):
-    """Those rows of a history that a state followed."""
-    stage, epoch = heading.index("stage"), heading.index("epoch")
-    return [
-        row
-        for row in rows
-        if len(row) == len(heading)
-        and (
-            row[stage] in about["done"]
-            or (row[stage] == about["stage"] and int(row[epoch]) <= about["epoch"])
-        )
-    ]
-
-
 def _count_arrays(path):
     """Read all arrays of a file of weights; return how many there are."""
     count = 0
@@ -432,34 +347,3 @@ def _count_arrays(path):
     with h5py.File(path) as file:
         file.visititems(visit)
     return count
-
-
-def is_shipped(name):
-    """Whether `find_weights` takes it for the name of shipped weights."""
-    is_run = (Path(name) / "config.json").is_file()
-    return not is_run and name in _shipped_names()
-
-
-def _shipped_names():
-    return sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
-
-
-def find_weights(name):
-    """Return the folder of weights: a folder, or the name of shipped weights.
-
-    A folder of that name goes first if it is a run; photographs of leaves may well lie
-    in `leaves`.
-
-    Raises:
-        RunError: there is no such folder, naming the shipped ones.
-    """
-    if is_shipped(name):
-        return RunFolder(PRETRAINED / name)
-    path = Path(name)
-    if path.is_dir():
-        return RunFolder(path)
-    shipped = _shipped_names()
-    raise RunError(
-        f"{name!r} is neither a folder nor the name of shipped weights."
-        + (near_names(name, shipped) if shipped else " None are shipped.")
-    )

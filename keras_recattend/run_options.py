@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from keras_recattend.paths import PATHS, from_the_root
-from keras_recattend.run_folder import is_shipped
+from keras_recattend.shipped_weights import is_shipped
 
 __all__ = ["kept", "resumed"]
 

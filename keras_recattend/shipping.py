@@ -20,7 +20,8 @@ from pathlib import Path
 
 from keras_recattend.command_line import Parser, run_command
 from keras_recattend.errors import UserError
-from keras_recattend.run_folder import PRETRAINED, RunFolder
+from keras_recattend.run_folder import RunFolder
+from keras_recattend.shipped_weights import PRETRAINED
 
 __all__ = ["ship"]
 

@@ -190,7 +190,7 @@ class Training:
             )
         self.folder.load_state(self.model)
         if self.workers.is_chief:
-            self.folder.keep_history(about)
+            self.folder.history.keep(about)
         return about
 
     def _stage(self, name, minutes, at, done, best):

@@ -5,7 +5,8 @@ import typing
 
 import tensorflow as tf
 
-from keras_recattend.run_folder import RunError, find_weights
+from keras_recattend.run_folder import RunError
+from keras_recattend.shipped_weights import find_weights
 
 __all__ = ["Transfer", "start_from", "transfer_weights"]
 

@@ -23,7 +23,7 @@ def leave(path, number, sbd, last=(60.0, 2.0), preset="tiny", **scores):
     """
     folder = RunFolder(path)
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.history_file.write_text(HISTORY.format(*(last or ("", ""))))
+    folder.history.path.write_text(HISTORY.format(*(last or ("", ""))))
     same = dict.fromkeys(METRICS, 0.0) | SCORES | scores
     rows = [
         {"name": f"f{number}-{i}", **same, "sbd": value} for i, value in enumerate(sbd)

@@ -52,7 +52,7 @@ def leave_run(path, **scores):
     with h5py.File(folder.last_weights, "w") as file:
         file["a/kernel"] = np.zeros((3, 4))
         file["b/c/bias"] = np.zeros(18)
-    folder.history_file.write_text(HISTORY)
+    folder.history.path.write_text(HISTORY)
     means = SCORES | scores
     metrics = {k: {"mean": v, "std": 1.0} for k, v in means.items()}
     folder.write_json(folder.metrics_file, {"split": "val", **metrics})

@@ -12,7 +12,7 @@ from PIL import Image
 from stub_predictor import Stub, picture
 
 import keras_recattend
-from keras_recattend import run_folder
+from keras_recattend import shipped_weights
 from keras_recattend.api import Segmenter
 from keras_recattend.errors import ConfigError, UserError
 from keras_recattend.image_files import ImageError
@@ -59,7 +59,7 @@ def test_load_a_run_folder(trained):
 
 def test_load_shipped_weights_by_name(trained, monkeypatch):
     folder, _ = trained
-    monkeypatch.setattr(run_folder, "PRETRAINED", folder.path.parent)
+    monkeypatch.setattr(shipped_weights, "PRETRAINED", folder.path.parent)
     loaded = keras_recattend.load("leaves", batch_size=3, min_area=10**6)
     assert loaded.predictor.batch_size == 3
     assert loaded.segment(tiny.examples()[0].image).count == 0

@@ -287,7 +287,7 @@ def test_recorder_writes_row_state_and_tensorboard(tmp_path, monkeypatch):
 
     train(0, 10.0, {"loss": 0.25})
     train(1, 30.0, {"loss": 0.125, "sbd": 70.0})
-    lines = folder.history_file.read_text().splitlines()
+    lines = folder.history.path.read_text().splitlines()
     assert lines[0].split(",") == [*columns, "sbd"]
     assert [line.split(",")[:3] for line in lines[1:]] == [
         ["box", "1", "3"],

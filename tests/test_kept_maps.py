@@ -91,7 +91,7 @@ def test_later_stages_read_the_maps_that_are_kept(tmp_path, monkeypatch, known):
     assert seen == {"preprocess": {False}, "box": {False}}
     losses = []
     for f in (folder, anew):
-        with open(f.history_file) as file:
+        with open(f.history.path) as file:
             rows = list(csv.DictReader(file))
         assert [row["stage"] for row in rows] == NAMES
         assert rows[0]["angle_accuracy"]

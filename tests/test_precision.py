@@ -123,7 +123,7 @@ def epochs(path, precision, overflows):
         recorder.on_epoch_end(epoch, {name: float(v) for name, v in logs.items()})
         if overflows:
             model.optimizer.dynamic_scale.assign(2.0**10)
-    return read_csv(folder.history_file)
+    return read_csv(folder.history.path)
 
 
 def test_history_tells_of_loss_scale_and_skipped_steps(tmp_path):

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import tiny
 
-from keras_recattend import run_folder
+from keras_recattend import history_file, shipped_weights
 from keras_recattend.errors import UserError
 from keras_recattend.model import RecurrentAttention
-from keras_recattend.run_folder import RunError, RunFolder, find_weights
+from keras_recattend.run_folder import RunError, RunFolder
+from keras_recattend.shipped_weights import find_weights
 from keras_recattend.training import make_optimizer
 
 
@@ -368,9 +369,9 @@ def test_a_full_disk_leaves_the_old_state(folder, model, monkeypatch):
 
 def test_history_has_one_header_and_gaps_stay_empty(folder):
     columns = ["stage", "loss", "sbd"]
-    folder.append_history({"stage": "box", "loss": 1.5, "other": 1}, columns)
-    folder.append_history({"stage": "joint", "loss": 0.5, "sbd": 80.0}, columns)
-    with open(folder.history_file, newline="") as file:
+    folder.history.append({"stage": "box", "loss": 1.5, "other": 1}, columns)
+    folder.history.append({"stage": "joint", "loss": 0.5, "sbd": 80.0}, columns)
+    with open(folder.history.path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == [
         {"stage": "box", "loss": "1.5", "sbd": ""},
@@ -381,17 +382,17 @@ def test_history_has_one_header_and_gaps_stay_empty(folder):
 def test_history_that_a_spreadsheet_has_open(folder, monkeypatch, caplog):
     """On Windows: no reason for a training to end, and no row is lost."""
     columns = ["stage", "epoch"]
-    folder.append_history({"stage": "box", "epoch": 1}, columns)
+    folder.history.append({"stage": "box", "epoch": 1}, columns)
     with monkeypatch.context() as patch:
 
         def refused(path, *rest, **options):
             raise PermissionError(13, "Permission denied", str(path))
 
-        patch.setattr(run_folder, "open", refused, raising=False)
-        folder.append_history({"stage": "box", "epoch": 2}, columns)
+        patch.setattr(history_file, "open", refused, raising=False)
+        folder.history.append({"stage": "box", "epoch": 2}, columns)
     assert "written with the next" in caplog.text
-    folder.append_history({"stage": "box", "epoch": 3}, columns)
-    with open(folder.history_file, newline="") as file:
+    folder.history.append({"stage": "box", "epoch": 3}, columns)
+    with open(folder.history.path, newline="") as file:
         rows = [(row["stage"], int(row["epoch"])) for row in csv.DictReader(file)]
     assert rows == [("box", 1), ("box", 2), ("box", 3)]
 
@@ -401,64 +402,64 @@ def test_history_ends_where_the_state_does(folder):
     columns = ["stage", "epoch", "sbd"]
     epochs = [("box", 1), ("box", 2), ("joint", 1), ("joint", 2), ("joint", 3)]
     for stage, epoch in epochs:
-        folder.append_history({"stage": stage, "epoch": epoch}, columns)
-    before = folder.history_file.read_bytes()
+        folder.history.append({"stage": stage, "epoch": epoch}, columns)
+    before = folder.history.path.read_bytes()
     about = {"done": ["box"], "stage": "joint", "epoch": 3}
-    folder.keep_history(about)
-    assert folder.history_file.read_bytes() == before
-    folder.keep_history(about | {"epoch": 2})
-    with open(folder.history_file, newline="") as file:
+    folder.history.keep(about)
+    assert folder.history.path.read_bytes() == before
+    folder.history.keep(about | {"epoch": 2})
+    with open(folder.history.path, newline="") as file:
         rows = [(row["stage"], int(row["epoch"])) for row in csv.DictReader(file)]
     assert rows == epochs[:4]
     # Between two stages there is no epoch to go on with.
-    folder.keep_history({"done": ["box"], "stage": None})
-    folder.append_history({"stage": "joint", "epoch": 1}, columns)
-    with open(folder.history_file, newline="") as file:
+    folder.history.keep({"done": ["box"], "stage": None})
+    folder.history.append({"stage": "joint", "epoch": 1}, columns)
+    with open(folder.history.path, newline="") as file:
         rows = [(row["stage"], int(row["epoch"])) for row in csv.DictReader(file)]
     assert rows == epochs[:3]
 
 
 def test_a_run_without_history_has_none_to_keep(folder):
-    folder.keep_history({"done": [], "stage": "box", "epoch": 1})
-    assert not folder.history_file.exists()
+    folder.history.keep({"done": [], "stage": "box", "epoch": 1})
+    assert not folder.history.path.exists()
 
 
 @pytest.mark.parametrize("left", [b"", b"stage,ep", b"stage,epoch,sbd\r\n"])
 def test_a_history_that_a_full_disk_cut_short_begins_anew(folder, left):
     """Without a row there is none to keep, and the run must go on."""
-    folder.history_file.write_bytes(left)
-    folder.keep_history({"done": [], "stage": None})
-    assert not folder.history_file.exists()
+    folder.history.path.write_bytes(left)
+    folder.history.keep({"done": [], "stage": None})
+    assert not folder.history.path.exists()
 
 
 def test_rows_are_never_without_a_heading(folder):
-    folder.history_file.touch()
+    folder.history.path.touch()
     for epoch in (1, 2):
-        folder.append_history({"stage": "box", "epoch": epoch}, ["stage", "epoch"])
-    with open(folder.history_file, newline="") as file:
+        folder.history.append({"stage": "box", "epoch": epoch}, ["stage", "epoch"])
+    with open(folder.history.path, newline="") as file:
         assert [*csv.reader(file)] == [["stage", "epoch"], ["box", "1"], ["box", "2"]]
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "stage,epoch\nbox,first\n"])
 def test_a_history_of_somebody_else(folder, text):
-    folder.history_file.write_text(text)
+    folder.history.path.write_text(text)
     with pytest.raises(RunError, match=r"history\.csv is damaged .*Take it away"):
-        folder.keep_history({"done": [], "stage": "box", "epoch": 1})
-    assert folder.history_file.read_text() == text
+        folder.history.keep({"done": [], "stage": "box", "epoch": 1})
+    assert folder.history.path.read_text() == text
 
 
 def test_a_full_disk_while_the_history_is_written(folder, monkeypatch):
     columns = ["stage", "epoch"]
     for epoch in (1, 2):
-        folder.append_history({"stage": "box", "epoch": epoch}, columns)
-    before = folder.history_file.read_bytes()
+        folder.history.append({"stage": "box", "epoch": epoch}, columns)
+    before = folder.history.path.read_bytes()
     monkeypatch.setattr(csv, "DictWriter", full)
     with pytest.raises(RunError, match=r"history\.csv " + GO_ON):
-        folder.append_history({"stage": "box", "epoch": 3}, columns)
+        folder.history.append({"stage": "box", "epoch": 3}, columns)
     monkeypatch.setattr(csv, "writer", full)
     with pytest.raises(RunError, match=r"history\.csv " + GO_ON):
-        folder.keep_history({"done": [], "stage": "box", "epoch": 1})
-    assert folder.history_file.read_bytes() == before
+        folder.history.keep({"done": [], "stage": "box", "epoch": 1})
+    assert folder.history.path.read_bytes() == before
     assert not half_written(folder)
 
 
@@ -466,7 +467,7 @@ def test_a_full_disk_while_the_history_is_written(folder, monkeypatch):
 def shipped(tmp_path, monkeypatch):
     for name in ("leaves", "cvppp"):
         RunFolder(tmp_path / "pretrained" / name).create(tiny.config())
-    monkeypatch.setattr(run_folder, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(shipped_weights, "PRETRAINED", tmp_path / "pretrained")
     return tmp_path / "pretrained"
 
 
@@ -493,6 +494,6 @@ def test_a_folder_that_is_no_run_does_not_hide_shipped_weights(
 
 
 def test_find_weights_where_none_are_shipped(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(shipped_weights, "PRETRAINED", tmp_path)
     with pytest.raises(RunError, match="None are shipped"):
         find_weights("cvppp")

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import tiny
 
-from keras_recattend import fold_scores, run_folder, shipping
+from keras_recattend import fold_scores, shipped_weights, shipping
 from keras_recattend.errors import UserError
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.model import RecurrentAttention
 from keras_recattend.reporting import leave_unscored
-from keras_recattend.run_folder import RunFolder, find_weights
+from keras_recattend.run_folder import RunFolder
+from keras_recattend.shipped_weights import find_weights
 from keras_recattend.shipping import ship
 
 
@@ -43,7 +44,7 @@ def card(tmp_path):
 @pytest.mark.parametrize("name", ["cvppp", "leaves", "rosettes"])
 def test_what_is_shipped_has_the_scores_of_its_images(name):
     """The means of metrics.json, told on the card, are those of images.csv."""
-    folder = run_folder.PRETRAINED / name
+    folder = shipped_weights.PRETRAINED / name
     metrics = json.loads((folder / "metrics.json").read_text())
     rows = read_csv(folder / "images.csv")
     assert len({row["name"] for row in rows}) == len(rows) == metrics["n_images"]
@@ -77,7 +78,7 @@ def test_shipped_weights_are_found_by_name(model, run, card, tmp_path, monkeypat
     wanted = {"best.weights.h5", "config.json", "metrics.json", "images.csv"}
     assert files == wanted | {"README.md"}
     assert [path.name for path in shelf.iterdir()] == ["tiny_one"]
-    monkeypatch.setattr(run_folder, "PRETRAINED", shelf)
+    monkeypatch.setattr(shipped_weights, "PRETRAINED", shelf)
     folder = find_weights("tiny_one")
     config, about = folder.read()
     assert config == model.config

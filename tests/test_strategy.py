@@ -46,7 +46,7 @@ def assert_same(a, b):
 
 
 def assert_same_history(a, b):
-    rows = [read_csv(RunFolder(path).history_file) for path in (a, b)]
+    rows = [read_csv(RunFolder(path).history.path) for path in (a, b)]
     assert len(rows[0]) == len(rows[1]) > 0
     numbers = 0
     for one, two in zip(*rows, strict=True):
@@ -154,7 +154,7 @@ def test_two_devices_equal_one_in_float16(tmp_path):
     finish(start("both", tmp_path, "segmentation", "group", "mixed_float16"))
     losses = []
     for name in ("one", "two"):
-        rows = read_csv(RunFolder(tmp_path / name).history_file)
+        rows = read_csv(RunFolder(tmp_path / name).history.path)
         losses.append([float(row["loss"]) for row in rows])
         assert [row["loss_scale"] for row in rows] == [2.0**15] * 2
         assert [row["skipped_steps"] for row in rows] == [0, 0]

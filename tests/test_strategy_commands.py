@@ -151,7 +151,7 @@ def test_two_machines_convert_train_stop_and_go_on(tmp_path, own, alone):
     assert_complete(run)
     # The chief alone records: once before the stop, once after it, and a stage more.
     assert len(list((run / "logs").glob("events*"))) == 3
-    steps = [(r["stage"], r["step"]) for r in read_csv(RunFolder(run).history_file)]
+    steps = [(r["stage"], r["step"]) for r in read_csv(RunFolder(run).history.path)]
     assert [(stage, int(step)) for stage, step in steps] == [
         ("box", 2),
         ("box", 3),

@@ -67,7 +67,7 @@ def start(path, config, resume=False, names=None, eager=False, **options):
 
 
 def history(path):
-    with open(RunFolder(path).history_file, newline="") as file:
+    with open(RunFolder(path).history.path, newline="") as file:
         return list(csv.DictReader(file))
 
 

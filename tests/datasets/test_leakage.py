@@ -10,7 +10,7 @@ from datasets.errors import DataError
 from datasets.leakage import check_start, trained_names
 from datasets.manifest import Entry, Manifest
 from datasets.splits import make_split, save_split
-from keras_recattend import run_folder
+from keras_recattend import shipped_weights
 from keras_recattend.run_folder import RunError, RunFolder
 
 
@@ -100,7 +100,7 @@ def test_a_coco_file_of_ones_own_is_another_data_set_than_coco(tmp_path):
 
 
 def test_shipped_weights_say_by_their_options_who_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(shipped_weights, "PRETRAINED", tmp_path)
     leave_run(tmp_path / "all", stored=False, val_fraction=0)
     leave_run(tmp_path / "some", stored=False, val_fraction=0.2, seed=3)
     assert trained_names("all", PLANTS) == set(PLANTS.ids)
