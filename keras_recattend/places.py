@@ -1,12 +1,14 @@
 """Whether something can be written where a user wants it."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_recattend.errors import UserError
 
-__all__ = ["check_place", "is_refused"]
+__all__ = ["check_place", "first_line", "is_refused", "writing"]
 
 
 def check_place(path: str | os.PathLike, option: str) -> None:
@@ -39,3 +41,27 @@ def is_refused(error: OSError, folder: str | os.PathLike) -> bool:
     """
     inside = error.filename and Path(error.filename).is_relative_to(folder)
     return bool(inside) or error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def writing(
+    what: str | os.PathLike, remedy: str, kind: type[UserError] = UserError
+) -> Iterator[None]:
+    """Turn a full disk, and what else writing meets, into an error of some kind.
+
+    Args:
+        what: is written, as the message calls it. remedy: what to do.
+        kind: of the error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(
+            f"{what} cannot be written ({error.strerror or first_line(error)}). "
+            f"{remedy}"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, which may have many or none."""
+    return (str(error).strip() or repr(error)).splitlines()[0]

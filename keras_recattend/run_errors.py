@@ -4,7 +4,9 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from keras_recattend import places
 from keras_recattend.errors import UserError
+from keras_recattend.places import first_line
 
 __all__ = ["RunError", "first_line", "reading", "writing"]
 
@@ -13,21 +15,11 @@ class RunError(UserError):
     """A run folder, or what is asked of it, is not as it should be."""
 
 
-@contextlib.contextmanager
-def writing(path: str | os.PathLike, remedy: str) -> Iterator[None]:
-    """Turn a full disk, and what else writing meets, into a `RunError`.
-
-    Args:
-        path: of what is written.
-        remedy: what to do.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written ({error.strerror or first_line(error)}). "
-            f"{remedy}"
-        ) from error
+def writing(
+    path: str | os.PathLike, remedy: str
+) -> contextlib.AbstractContextManager[None]:
+    """`places.writing` that raises a `RunError`."""
+    return places.writing(path, remedy, RunError)
 
 
 @contextlib.contextmanager
@@ -47,8 +39,3 @@ def reading(path: str | os.PathLike, remedy: str) -> Iterator[None]:
     except Exception as error:
         # Damaged archives raise nearly every kind of exception.
         raise RunError(f"{path} is damaged ({first_line(error)}). {remedy}") from error
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, which may have many or none."""
-    return (str(error).strip() or repr(error)).splitlines()[0]

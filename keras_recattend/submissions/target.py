@@ -2,9 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+from keras_recattend import places
 from keras_recattend.errors import UserError
 from keras_recattend.places import check_place
 
@@ -48,16 +48,10 @@ def check_target(
     return path
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> contextlib.AbstractContextManager[None]:
     """Turn a full disk, and what else writing meets, into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"The submission {path} cannot be written ({error.strerror or error}). "
-            "Make room and start again, or give another name with --submission."
-        ) from error
+    remedy = "Make room and start again, or give another name with --submission."
+    return places.writing(f"The submission {path}", remedy)
 
 
 def temporary_beside(path: Path) -> Path:
