@@ -64,6 +64,7 @@ def _run(options, held):
     from datasets.training_data import find_training_data
     from keras_recattend.asked_config import asked_config
     from keras_recattend.cluster import check_strategy
+    from keras_recattend.memory import check_memory
     from keras_recattend.model import RecurrentAttention
     from keras_recattend.precision_cost import warn_if_slow
     from keras_recattend.reporting import versions
@@ -100,8 +101,8 @@ def _run(options, held):
     fresh = not options.resume or folder.is_unbegun()
     data = find_training_data(options, config, folder, workers, fresh)
     config, split = data.config, data.split
-    # Once more: with more objects it takes more memory.
-    stage_names(config, names, machines)
+    # With room for more objects it takes more memory.
+    check_memory(config, names, machines)
 
     seed_everything(options.seed)
     if options.deterministic:

@@ -19,11 +19,13 @@ def controller(config, dtype):
         config: a `Config`. dtype: the model's precision policy.
     """
     network = config.box_network
-    common = _common(config, dtype) | {"name": "controller"}
+    common = _common(config, dtype) | {
+        "depths": network.depths,
+        "pools": network.pools,
+        "name": "controller",
+    }
     if network.late_canvas:
         return LateCanvasController(
-            depths=network.depths,
-            pools=network.pools,
             space_to_depth=network.space_to_depth,
             context_depths=network.context_depths,
             feature_depth=network.feature_depth,
@@ -33,12 +35,7 @@ def controller(config, dtype):
             center_map=network.center_map,
             **common,
         )
-    return Controller(
-        depths=network.depths,
-        pools=network.pools,
-        recompute=network.recompute,
-        **common,
-    )
+    return Controller(recompute=network.recompute, **common)
 
 
 def segmentation(config, dtype):

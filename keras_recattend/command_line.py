@@ -9,7 +9,7 @@ import tempfile
 from keras_recattend.errors import UserError
 from keras_recattend.near_names import near_names
 
-__all__ = ["Parser", "quiet_tensorflow", "run_command"]
+__all__ = ["Parser", "flag_of", "quiet_tensorflow", "run_command"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +45,11 @@ class Parser(argparse.ArgumentParser):
         values = argparse.Namespace(**{a.dest: unset for a in self._actions})
         self.parse_known_args(args, values)
         return {name for name, value in vars(values).items() if value is not unset}
+
+
+def flag_of(name):
+    """Return how an option is written of which `vars` has the name."""
+    return "--" + name.replace("_", "-")
 
 
 def _from_home(value):

@@ -5,7 +5,11 @@ __all__ = ["NAMES", "add_data_options"]
 # The options of single data sets. None, and not False, is what they are where they were
 # not given: runs of before an option was there have it unset.
 NAMES = (
-    *("category", "subset", "annotations", "images", "skip_unlabelled"),
+    "category",
+    "subset",
+    "annotations",
+    "images",
+    "skip_unlabelled",
     "all_images",
 )
 

@@ -141,33 +141,34 @@ def _tell_unreadable(rows):
 
 def _tell_full(rows, most):
     """Tell of pictures that may have more objects than the weights can find."""
-    full = [row.record for row in rows if FULL in row.message]
-    if full:
-        _LOG.warning(
-            "%d pictures have %d objects, as many as these weights can find, or more "
-            "(%s): their counts may be too low. train.py --max-instances N makes "
-            "weights that find more.",
-            len(full),
-            most,
-            full[0].file,
-        )
+    _tell_noted(
+        rows,
+        FULL,
+        "%d pictures have %d objects, as many as these weights can find, or more "
+        "(%s): their counts may be too low. train.py --max-instances N makes "
+        "weights that find more.",
+        most,
+    )
 
 
 def _tell_grey_and_dark(rows):
     """Tell of pictures that the weights may never have seen the like of."""
-    grey = [row.record.file for row in rows if GREY in row.message]
-    if grey:
-        _LOG.warning(
-            "%d pictures are grey (%s): weights that were trained on colours, as those "
-            "that come with the package, may find nothing in them.",
-            len(grey),
-            grey[0],
-        )
-    dark = [row.record.file for row in rows if DARK in row.message]
-    if dark:
-        _LOG.warning(
-            "%d pictures have 16 bits and use 12 of them at most (%s): they come out "
-            "dark. Stretch them to the whole range, 0 to 65535, first.",
-            len(dark),
-            dark[0],
-        )
+    _tell_noted(
+        rows,
+        GREY,
+        "%d pictures are grey (%s): weights that were trained on colours, as those "
+        "that come with the package, may find nothing in them.",
+    )
+    _tell_noted(
+        rows,
+        DARK,
+        "%d pictures have 16 bits and use 12 of them at most (%s): they come out "
+        "dark. Stretch them to the whole range, 0 to 65535, first.",
+    )
+
+
+def _tell_noted(rows, note, text, *values):
+    """Warn of rows with a note; the text takes their number, values, and a file."""
+    files = [row.record.file for row in rows if note in row.message]
+    if files:
+        _LOG.warning(text, len(files), *values, files[0])

@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from keras_recattend.command_line import flag_of
 from keras_recattend.paths import PATHS, from_the_root
 from keras_recattend.shipped_weights import is_shipped
 
@@ -51,8 +52,10 @@ def resumed(options, stored, named, defaults):
         if name in PATHS:
             stored[name] = given
         else:
-            flag = "--" + name.replace("_", "-")
             _LOG.warning(
-                "%s %s is not used: the run goes on with %s.", flag, given, value
+                "%s %s is not used: the run goes on with %s.",
+                flag_of(name),
+                given,
+                value,
             )
     return argparse.Namespace(**vars(options) | stored)

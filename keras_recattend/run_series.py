@@ -13,6 +13,7 @@ from pathlib import Path
 
 from keras_recattend import presets
 from keras_recattend.child_process import INTERRUPTED, locked, run_child
+from keras_recattend.command_line import flag_of
 from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import UserError
 from keras_recattend.paths import PATHS, from_the_root
@@ -207,7 +208,7 @@ class RunSeries:
         for name in self._passed:
             value = getattr(self._options, name)
             if value is not None:
-                arguments.append(_flag(name))
+                arguments.append(flag_of(name))
                 # True: an option that takes no value.
                 arguments += [] if value is True else [str(value)]
         return arguments
@@ -243,7 +244,7 @@ class RunSeries:
     def _refuse_others(self):
         before, asked = _read(self._file), self._asked()
         told = [
-            f"{_flag(name)} {before.get(name)}"
+            f"{flag_of(name)} {before.get(name)}"
             for name in self._noted
             if before.get(name) != asked[name]
         ]
@@ -266,10 +267,6 @@ def _reported(report):
             error.strerror,
         )
         return []
-
-
-def _flag(name):
-    return "--" + name.replace("_", "-")
 
 
 def _read(file):

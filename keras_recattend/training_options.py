@@ -2,6 +2,7 @@
 
 from keras_recattend import ablation
 from keras_recattend.cluster import check_strategy
+from keras_recattend.command_line import flag_of
 from keras_recattend.config import STAGES
 from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import UserError
@@ -108,7 +109,8 @@ def _add_training(training):
 
 def _add_devices(devices):
     add = devices.add_argument
-    add("--precision", default="float32", help="default float32, " + _others())
+    others = " or ".join(PRECISIONS[1:])
+    add("--precision", default="float32", help=f"default float32, {others}")
     add(
         "--strategy",
         help="mirrored: all GPUs of this machine; multiworker: the machines of "
@@ -119,10 +121,6 @@ def _add_devices(devices):
         action="store_true",
         help="the same weights, bit for bit, in every run; slower",
     )
-
-
-def _others():
-    return " or ".join(PRECISIONS[1:])
 
 
 def _add_run(run):
@@ -162,11 +160,11 @@ def _check_numbers(options):
     for name in ("minutes", "max_steps"):
         value = getattr(options, name)
         if value is not None and value <= 0:
-            raise UserError(f"{_flag(name)} must be above 0, got {value}.")
+            raise UserError(f"{flag_of(name)} must be above 0, got {value}.")
     for name in ("panels", "val_images"):
         value = getattr(options, name)
         if value < 0:
-            raise UserError(f"{_flag(name)} must be 0 or more, got {value}.")
+            raise UserError(f"{flag_of(name)} must be 0 or more, got {value}.")
     if not 0 < options.learning_rate_factor < float("inf"):
         raise UserError(
             "--learning-rate-factor must be a number above 0, got "
@@ -189,7 +187,3 @@ def _check_budget(options):
             "--deterministic and --minutes exclude one another: how many steps fit "
             "into a minute is not the same twice. Use --max-steps, or the preset's."
         )
-
-
-def _flag(name):
-    return "--" + name.replace("_", "-")

@@ -144,14 +144,19 @@ def overflow(out):
         (pathlib.Path(out) / f"{name}.json").write_text(json.dumps(facts))
 
 
+def one_and_two():
+    """The strategies of one device and of two, by name."""
+    return {
+        "one": tf.distribute.get_strategy(),
+        "two": tf.distribute.MirroredStrategy(),
+    }
+
+
 def plain(out):
     """As in Keras' guides: compile and fit within the strategy's scope, and no more."""
     two_devices()
     config = tiny.config(OPTIONS, stages=["segmentation"], normalization="group")
-    for name, strategy in (
-        ("one", tf.distribute.get_strategy()),
-        ("two", tf.distribute.MirroredStrategy()),
-    ):
+    for name, strategy in one_and_two().items():
         seed_everything(3)
         with strategy.scope():
             model = RecurrentAttention(config)
@@ -168,10 +173,7 @@ def uneven(out, stage, normalization):
     two_devices()
     make = tiny.preprocessed if stage == "preprocess" else tiny.config
     config = make(OPTIONS, stages=[stage], normalization=normalization)
-    for name, strategy in (
-        ("one", tf.distribute.get_strategy()),
-        ("two", tf.distribute.MirroredStrategy()),
-    ):
+    for name, strategy in one_and_two().items():
         seed_everything(3)
         with strategy.scope():
             model = RecurrentAttention(config)
