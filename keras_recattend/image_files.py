@@ -1,6 +1,7 @@
 """Pictures as people have them, to RGB arrays; errors that name the file."""
 
 import contextlib
+import io
 import os
 import warnings
 
@@ -155,8 +156,47 @@ def is_grey(image: np.ndarray) -> bool:
 
 
 @contextlib.contextmanager
-def opened(path):
-    """Open with Pillow; whatever goes wrong inside becomes an ImageError."""
+def opened(source, name=None, formats=FORMATS, of_one_frame=("TIFF",)):
+    """Open with Pillow; whatever goes wrong inside becomes an ImageError.
+
+    Args:
+        source: a path, or a file's bytes.
+        name: what messages call it; None = the path.
+        formats: that are tried, by Pillow's names.
+        of_one_frame: of them, those that are refused with several pages or frames. Of
+            the others the first frame counts.
+    """
+    name = name or source
+    if not isinstance(source, io.BytesIO):
+        _check_file(source)
+    try:
+        with warnings.catch_warnings():
+            # They are about metadata and size; what matters becomes an error.
+            warnings.simplefilter("ignore")
+            with Image.open(source, formats=formats) as file:
+                _check_content(name, file, of_one_frame)
+                yield file
+    except UserError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{name} is not a picture that can be read; expected {EXPECTED}. Is it "
+            "damaged, or of another kind (HEIC, raw)? Save it as PNG or JPEG."
+        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large(name)) from None
+    except PermissionError as error:
+        raise ImageError(f"{name} may not be read ({error.strerror}).") from error
+    except MemoryError as error:
+        raise ImageError(
+            f"{name} does not fit into memory. Reduce it or cut it into parts."
+        ) from error
+    except Exception as error:
+        # Decoders of damaged files raise nearly every kind of exception.
+        raise ImageError(_damaged(name, error)) from error
+
+
+def _check_file(path):
     if not os.path.exists(path):
         raise ImageError(f"{path} does not exist.")
     if os.path.isdir(path):
@@ -165,46 +205,21 @@ def opened(path):
         raise ImageError(f"{path} is no ordinary file; expected a picture.")
     if os.path.getsize(path) == 0:
         raise ImageError(f"{path} is empty (0 bytes). Copy or download it again.")
-    try:
-        with warnings.catch_warnings():
-            # They are about metadata and size; what matters becomes an error.
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as file:
-                _check_size_and_pages(path, file)
-                yield file
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{path} is not a picture that can be read; expected {EXPECTED}. Is it "
-            "damaged, or of another kind (HEIC, raw)? Save it as PNG or JPEG."
-        ) from None
-    except Image.DecompressionBombError:
-        raise ImageError(_too_large(path)) from None
-    except PermissionError as error:
-        raise ImageError(f"{path} may not be read ({error.strerror}).") from error
-    except MemoryError as error:
-        raise ImageError(
-            f"{path} does not fit into memory. Reduce it or cut it into parts."
-        ) from error
-    except Exception as error:
-        # Decoders of damaged files raise nearly every kind of exception.
-        raise ImageError(_damaged(path, error)) from error
 
 
-def _check_size_and_pages(path, file):
+def _check_content(name, file, of_one_frame):
     width, height = file.size
     if file.format == "TIFF" and _is_preview(file):
         raise ImageError(
-            f"{path} is a camera's raw file, of which only a small preview can be "
+            f"{name} is a camera's raw file, of which only a small preview can be "
             "read. Save it as PNG or JPEG."
         )
     if width * height > MOST_PIXELS:
-        raise ImageError(_too_large(path, f" ({width} x {height})"))
-    if file.format == "TIFF" and getattr(file, "n_frames", 1) > 1:
+        raise ImageError(_too_large(name, f" ({width} x {height})"))
+    if file.format in of_one_frame and getattr(file, "n_frames", 1) > 1:
         raise ImageError(
-            f"{path} holds {file.n_frames} pages; expected one. Save each page as a "
-            "file of its own."
+            f"{name} holds {file.n_frames} pages or frames; expected one. Save each "
+            "as a file of its own."
         )
 
 
