@@ -58,7 +58,6 @@ def _run(options, held):
     quiet_tensorflow(start=options.strategy != "multiworker")
     import tensorflow as tf
 
-    from datasets import catalog
     from datasets.feed import Examples, Feed
     from datasets.lost_files import without_lost_files
     from datasets.training_data import find_training_data
@@ -86,10 +85,7 @@ def _run(options, held):
         options = resumed(options, about["options"], named, parse([]))
         options = argparse.Namespace(**without_lost_files(vars(options)))
     else:
-        dataset = catalog.actual_name(
-            options.dataset, catalog.options_of(vars(options))
-        )
-        config = asked_config(options, dataset)
+        config = asked_config(options)
         about = {"options": kept(options), "versions": versions()}
         _check_places(options, folder, is_chief)
     machines = len(cluster.workers) if cluster else 1

@@ -33,10 +33,8 @@ from keras_recattend.paths import from_the_root
 __all__ = [
     "DATASETS",
     "Dataset",
-    "actual_name",
     "canonical",
     "companions",
-    "options_of",
     "prepare",
     "survey",
     "usual_options",
@@ -107,38 +105,11 @@ DATASETS = {
 }
 
 
-def actual_name(dataset: str, options: dict) -> str:
-    """Return the entry that is meant: "coco" with annotations of one's own is another.
-
-    Args:
-        dataset: as it was given.
-        options: as from `options_of`.
-    """
-    own = dataset == "coco" and {"annotations", "images"} & options.keys()
-    return "own_coco" if own else dataset
-
-
-def options_of(values: dict) -> dict:
-    """Pick the data set's options that were given from a command line's options.
-
-    Args:
-        values: `vars` of the parsed options, or what a run stored of them.
-
-    Returns:
-        Arguments for `prepare`.
-    """
-    return {
-        name: values[name]
-        for name in data_options.NAMES
-        if values.get(name) is not None
-    }
-
-
 def canonical(dataset: str, options: dict) -> dict:
     """Return options in one form, so that those that mean the same are equal.
 
     Args:
-        dataset: as from `actual_name`. options: as from `options_of`.
+        dataset, options: as from `data_options`.
     """
     forms = _entry(dataset).canonical
     return {n: forms[n](v) if n in forms else v for n, v in options.items()}
@@ -148,7 +119,7 @@ def usual_options(dataset: str) -> dict:
     """Return the options of a data set that stand for themselves where none is given.
 
     Args:
-        dataset: as from `actual_name`.
+        dataset: as from `data_options.actual_name`.
     """
     parameters = inspect.signature(_entry(dataset).find).parameters.values()
     usual = {p.name: p.default for p in parameters if p.name in data_options.NAMES}
@@ -164,7 +135,7 @@ def survey(dataset: str, data_dir: str | Path | None = None, **options) -> Surve
     Raises:
         DataError: unknown names, or nothing there; for benchmarks whatever is wrong.
     """
-    dataset = actual_name(dataset, options)
+    dataset = data_options.actual_name(dataset, options)
     entry = _entry(dataset)
     _check_options(dataset, entry, options)
     if entry.survey:
@@ -204,7 +175,7 @@ def prepare(
         DataError: unknown names, missing or damaged files, or records of something
             else in `records_dir`.
     """
-    dataset = actual_name(dataset, options)
+    dataset = data_options.actual_name(dataset, options)
     entry = _entry(dataset)
     _check_options(dataset, entry, options)
     options = canonical(dataset, options)

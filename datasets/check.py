@@ -29,7 +29,7 @@ from datasets.inspection import inspect_item
 from datasets.readable import readable
 from datasets.survey import SPLITS
 from keras_recattend.command_line import Parser, run_command
-from keras_recattend.data_options import add_data_options
+from keras_recattend.data_options import add_data_options, options_of
 from keras_recattend.errors import UserError
 
 _LOG = logging.getLogger("check")
@@ -73,11 +73,12 @@ def parse(arguments=None):
 def main():
     options = parse()
     from keras_recattend import presets
+    from keras_recattend.asked_config import asked_preset
 
-    name = options.dataset or _looks_like(options)
-    preset = presets.get(options.preset or presets.of_dataset(_actual(name, options)))
+    options.dataset = options.dataset or _looks_like(options)
+    preset = presets.get(asked_preset(options))
     least = preset.min_object_area if options.min_area is None else options.min_area
-    survey = _survey(name, options)
+    survey = _survey(options)
     out = _writable(options.out) if options.out else None
     findings = _findings(survey.source, least, options.workers)
     good = [finding for finding in findings if not finding.error]
@@ -123,16 +124,11 @@ def _looks_like(options):
     )
 
 
-def _actual(name, options):
+def _survey(options):
     from datasets import catalog
 
-    return catalog.actual_name(name, catalog.options_of(vars(options)))
-
-
-def _survey(name, options):
-    from datasets import catalog
-
-    return catalog.survey(name, options.data_dir, **catalog.options_of(vars(options)))
+    given = options_of(vars(options))
+    return catalog.survey(options.dataset, options.data_dir, **given)
 
 
 def _writable(out):

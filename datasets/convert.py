@@ -16,7 +16,7 @@ or doing the slow part first. Without --out the records go to where train.py loo
 import logging
 
 from keras_recattend.command_line import Parser, quiet_tensorflow, run_command
-from keras_recattend.data_options import add_data_options
+from keras_recattend.data_options import actual_name, add_data_options, options_of
 
 _LOG = logging.getLogger("convert")
 
@@ -58,8 +58,8 @@ def main():
     quiet_tensorflow()
     from datasets import catalog
 
-    given = catalog.options_of(vars(options))
-    preset = _preset(catalog.actual_name(options.dataset, given))
+    given = options_of(vars(options))
+    preset = _preset(actual_name(options.dataset, given))
     least = preset.min_object_area if preset else catalog.MIN_AREA
     manifest = catalog.prepare(
         options.dataset,

@@ -6,6 +6,7 @@ from pathlib import Path
 from datasets import catalog, splits
 from datasets.cvppp import USUAL_SUBSET
 from datasets.errors import DataError
+from keras_recattend.data_options import actual_name, options_of
 from keras_recattend.run_folder import RunError
 from keras_recattend.shipped_weights import find_weights
 
@@ -107,8 +108,8 @@ def _of_same_data(options, manifest):
 
     Subsets of CVPPP have plants of the same names.
     """
-    given = catalog.options_of(options)
-    if catalog.actual_name(options.get("dataset"), given) != manifest.dataset:
+    given = options_of(options)
+    if actual_name(options.get("dataset"), given) != manifest.dataset:
         return False
     subset = manifest.source.get("options", {}).get("subset")
     return subset is None or given.get("subset", USUAL_SUBSET) == subset

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from datasets import catalog
+from keras_recattend.data_options import actual_name, options_of
 from keras_recattend.paths import PATHS
 
 __all__ = ["without_lost_files"]
@@ -23,5 +23,5 @@ def without_lost_files(values: dict) -> dict:
         return values
     _LOG.warning("%s is not there any more: the records alone are used.", lost[0])
     # Without its file of annotations, "coco" would be the benchmark.
-    dataset = catalog.actual_name(values["dataset"], catalog.options_of(values))
+    dataset = actual_name(values["dataset"], options_of(values))
     return values | {"dataset": dataset} | dict.fromkeys(raw)

@@ -3,6 +3,7 @@
 from datasets import catalog, splits
 from datasets.lost_files import without_lost_files
 from datasets.manifest import Manifest
+from keras_recattend.data_options import actual_name, options_of
 from keras_recattend.errors import UserError
 from keras_recattend.paths import PATHS
 
@@ -21,13 +22,13 @@ def images_to_score(options, trained, config, folder) -> tuple[Manifest, list[st
         UserError: no such image, or annotations that other images need.
         DataError: as of `catalog.prepare`.
     """
-    given = catalog.options_of(vars(options))
+    given = options_of(vars(options))
     dataset = options.dataset or trained.get("dataset") or config.dataset
     own = _is_own(dataset, given, trained)
     known, data_dir, records_dir = {}, options.data_dir, options.records_dir
     if own:
         known, data_dir, records_dir = _of_the_run(options, given, trained, folder)
-        dataset = catalog.actual_name(dataset, catalog.options_of(trained) | given)
+        dataset = actual_name(dataset, options_of(trained) | given)
     manifest = catalog.prepare(
         dataset,
         data_dir,
@@ -50,9 +51,9 @@ def images_to_score(options, trained, config, folder) -> tuple[Manifest, list[st
 
 def _is_own(dataset, given, trained):
     """Whether the run was trained on this data set, by either of its names."""
-    known = catalog.options_of(trained)
-    actual = catalog.actual_name(trained.get("dataset"), known)
-    return catalog.actual_name(dataset, known | given) == actual
+    known = options_of(trained)
+    actual = actual_name(trained.get("dataset"), known)
+    return actual_name(dataset, known | given) == actual
 
 
 def _of_the_run(options, given, trained, folder):
@@ -60,7 +61,7 @@ def _of_the_run(options, given, trained, folder):
 
     What the command line names goes first.
     """
-    known = catalog.options_of(trained)
+    known = options_of(trained)
     if options.data_dir:
         if "annotations" in known and "annotations" not in given:
             raise UserError(
@@ -84,8 +85,8 @@ def _of_the_run(options, given, trained, folder):
 
 def _adds_nothing(given, trained):
     """Whether the options given are those by which the run's records were made."""
-    known = catalog.options_of(trained)
-    dataset = catalog.actual_name(trained["dataset"], known)
+    known = options_of(trained)
+    dataset = actual_name(trained["dataset"], known)
     usual = catalog.usual_options(dataset)
     given, known, usual = (
         catalog.canonical(dataset, options) for options in (given, known, usual)

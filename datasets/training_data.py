@@ -8,6 +8,7 @@ from datasets.description import room_for, tell
 from datasets.leakage import check_start
 from datasets.manifest import Manifest
 from keras_recattend.config import Config
+from keras_recattend.data_options import options_of
 
 __all__ = ["TrainingData", "find_training_data"]
 
@@ -50,7 +51,7 @@ def find_training_data(options, config, folder, workers, fresh) -> TrainingData:
         options.data_dir,
         options.records_dir,
         min_area=config.min_object_area,
-        **catalog.options_of(vars(options)),
+        **options_of(vars(options)),
     )
     if fresh:
         split = splits.make_split(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.errors import DataError
-from keras_recattend import file_lock
+from keras_recattend import file_lock, places
 from keras_recattend.whole_files import replacing
 
 __all__ = ["PROGRESS", "finish", "unfinished"]
@@ -38,13 +38,8 @@ def unfinished(directory: Path, description: dict) -> Iterator[Path]:
     """
     folder = directory.parent / f".{directory.name}-partial"
     progress = folder / PROGRESS
-    try:
+    with _writing(progress):
         progress.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{progress} cannot be made ({error}). Choose another place for the "
-            "records."
-        ) from error
     with _locked(progress / "lock", directory):
         _check(progress / "description.json", description, directory, folder)
         try:
@@ -85,15 +80,15 @@ def _locked(path, directory):
         # Windows, where the folder could not be renamed around an open file either.
         yield
         return
-    try:
-        opened = open(path, "w")  # noqa: SIM115
-    except PermissionError as error:
-        raise DataError(
-            f"Somebody else's conversion to {directory} is in {path.parent.parent}, "
-            "which cannot be written to. Choose another folder."
-        ) from error
-    except OSError as error:
-        raise _not_written(path, error) from error
+    with _writing(path):
+        try:
+            opened = open(path, "w")  # noqa: SIM115
+        except PermissionError as error:
+            raise DataError(
+                f"Somebody else's conversion to {directory} is in "
+                f"{path.parent.parent}, which cannot be written to. Choose another "
+                "folder."
+            ) from error
     with opened as file:
         if not file_lock.take(file):
             raise DataError(
@@ -112,11 +107,8 @@ def _locked(path, directory):
 def _check(path, description, directory, folder):
     description = json.loads(json.dumps(description))
     if not path.exists():
-        try:
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
-        except OSError as error:
-            raise _not_written(path, error) from error
+        with _writing(path), replacing(path) as temporary:
+            temporary.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
         return
     try:
         stored = dict(json.loads(path.read_text("utf-8")))
@@ -138,8 +130,6 @@ def _check(path, description, directory, folder):
         )
 
 
-def _not_written(path, error):
-    return DataError(
-        f"{path} cannot be written ({error.strerror}). Make room and start again, or "
-        "choose another place for the records."
-    )
+def _writing(path):
+    remedy = "Make room and start again, or choose another place for the records."
+    return places.writing(path, remedy, DataError)

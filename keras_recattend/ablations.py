@@ -16,6 +16,7 @@ from pathlib import Path
 
 from keras_recattend import ablation, presets
 from keras_recattend.ablation_table import FULL, row_of, write_table
+from keras_recattend.asked_config import asked_preset
 from keras_recattend.command_line import Parser, run_command
 from keras_recattend.errors import ConfigError, UserError
 from keras_recattend.near_names import near_names
@@ -25,7 +26,6 @@ from keras_recattend.run_series import (
     RunSeries,
     add_options,
     budget,
-    preset_of,
 )
 
 __all__ = ["chosen", "main"]
@@ -84,7 +84,7 @@ def chosen(config, only=None):
 
 def main():
     options = parse()
-    preset = preset_of(options)
+    preset = asked_preset(options)
     names = chosen(presets.get(preset), options.only)
     out = Path(options.out or Path("runs") / f"ablations-{preset}")
     about = [

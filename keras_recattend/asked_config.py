@@ -3,23 +3,35 @@
 import dataclasses
 
 from keras_recattend import ablation, presets
+from keras_recattend.data_options import actual_name, options_of
 from keras_recattend.errors import ConfigError
 from keras_recattend.stage_shares import divided
 
-__all__ = ["asked_config"]
+__all__ = ["asked_config", "asked_preset"]
 
 
-def asked_config(options, dataset):
+def asked_preset(options):
+    """Return the name of the preset that is given, or else of the data set's own.
+
+    Args:
+        options: `preset`, `dataset` and those of `data_options`.
+    """
+    if options.preset:
+        return options.preset
+    given = options_of(vars(options))
+    return presets.of_dataset(actual_name(options.dataset, given))
+
+
+def asked_config(options):
     """Return the `Config` of parsed options of `train.py`.
 
     Args:
-        options: `preset`, `ablation`, and what changes the preset.
-        dataset: the catalog's name of the data set, whose preset is the default.
+        options: those of `asked_preset`, `ablation`, and what changes the preset.
 
     Raises:
         ConfigError: there is no such preset, or it cannot be changed so.
     """
-    config = presets.get(options.preset or presets.of_dataset(dataset))
+    config = presets.get(asked_preset(options))
     config = config.replace(**_changes(options, config))
     return ablation.apply(config, options.ablation) if options.ablation else config
 

@@ -20,6 +20,7 @@ train.py --val-fraction 0, have no scores of their own: these are what to expect
 from pathlib import Path
 
 from keras_recattend import presets
+from keras_recattend.asked_config import asked_preset
 from keras_recattend.command_line import Parser, run_command
 from keras_recattend.errors import UserError
 from keras_recattend.fold_scores import combine, read_fold, write_scores
@@ -30,7 +31,6 @@ from keras_recattend.run_series import (
     RunSeries,
     add_options,
     budget,
-    preset_of,
 )
 
 __all__ = ["chosen", "fold_arguments", "main"]
@@ -84,7 +84,7 @@ def chosen(count, only=None):
 def main():
     options = parse()
     numbers = chosen(options.folds, options.only)
-    preset = preset_of(options)
+    preset = asked_preset(options)
     presets.get(preset)
     series = series_of(options, options.out or Path("runs") / f"cv-{preset}")
     about = _about(options, preset)

@@ -1,6 +1,6 @@
 """Options of command lines that say which data is meant, one place for all."""
 
-__all__ = ["NAMES", "add_data_options"]
+__all__ = ["NAMES", "actual_name", "add_data_options", "options_of"]
 
 # The options of single data sets. None, and not False, is what they are where they were
 # not given: runs of before an option was there have it unset.
@@ -49,3 +49,26 @@ def add_data_options(parser, default=None, all_images=False):
             help="coco: also images without an object of the categories, and test "
             "images",
         )
+
+
+def actual_name(dataset: str, options: dict) -> str:
+    """Return the entry that is meant: "coco" with annotations of one's own is another.
+
+    Args:
+        dataset: as it was given.
+        options: as from `options_of`.
+    """
+    own = dataset == "coco" and {"annotations", "images"} & options.keys()
+    return "own_coco" if own else dataset
+
+
+def options_of(values: dict) -> dict:
+    """Pick the data set's options that were given from a command line's options.
+
+    Args:
+        values: `vars` of the parsed options, or what a run stored of them.
+
+    Returns:
+        Arguments for `prepare`.
+    """
+    return {name: values[name] for name in NAMES if values.get(name) is not None}

@@ -11,15 +11,15 @@ import logging
 import sys
 from pathlib import Path
 
-from keras_recattend import presets
 from keras_recattend.child_process import INTERRUPTED, locked, run_child
 from keras_recattend.command_line import flag_of
 from keras_recattend.data_options import add_data_options
 from keras_recattend.errors import UserError
 from keras_recattend.paths import PATHS, from_the_root
+from keras_recattend.places import check_place, writing
 from keras_recattend.run_folder import RunFolder
 
-__all__ = ["COMMON", "Run", "RunSeries", "add_options", "budget", "preset_of"]
+__all__ = ["COMMON", "Run", "RunSeries", "add_options", "budget"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,13 +56,6 @@ def add_options(parser, each, dataset=None):
     add("--max-steps", type=int, metavar="N", help="end every stage after so many")
     add("--seed", type=int, default=0, help="split, order, weights")
     add("--quiet", action="store_true", help="no progress bar")
-
-
-def preset_of(options):
-    """The preset's name; as in train.py, COCO's is not that of a file of one's own."""
-    own = options.annotations or options.images
-    dataset = "own_coco" if own else options.dataset
-    return options.preset or presets.of_dataset(dataset)
 
 
 def budget(options):
@@ -119,15 +112,18 @@ class RunSeries:
 
         Raises:
             UserError: there is no train.py, the folder holds something else, its runs
-                were asked for otherwise, or another process trains in it.
+                were asked for otherwise, another process trains in it, or it cannot be
+                written to.
         """
         if not TRAIN.is_file():
             raise UserError(
                 f"{TRAIN} is not there: this command runs the repository's train.py. "
                 "Call it in a clone of the repository, not from an installed package."
             )
+        check_place(self.out, "--out")
         self._check_same()
-        self.out.mkdir(parents=True, exist_ok=True)
+        with writing(self.out, "Make room, or name another folder with --out."):
+            self.out.mkdir(parents=True, exist_ok=True)
         with locked(self._lock_file, self.out, "--out") as self._lock:
             # Another command may have been quicker.
             self._check_same()

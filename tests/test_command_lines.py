@@ -608,11 +608,11 @@ def test_what_is_trained_is_found():
     import train
 
     options = train.parse(["--min-area", "9"])
-    config = asked_config(options, "leaves")
+    config = asked_config(options)
     assert config.min_object_area == config.inference.min_area == 9
     # Some presets drop small finds of large images for reasons of their own.
     options = train.parse(["--min-area", "9", "--preset", "cityscapes_paper"])
-    assert asked_config(options, "cityscapes").inference.min_area == 1200
+    assert asked_config(options).inference.min_area == 1200
 
 
 # -- a pre-processing network --------------------------------------------------------

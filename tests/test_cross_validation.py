@@ -1,5 +1,6 @@
 """The cross-validation's command with train.py stubbed."""
 
+import errno
 import json
 import logging
 import pathlib
@@ -250,6 +251,24 @@ def test_a_folder_of_something_else_is_refused(trained, call):
     assert "something else" in printed
     assert not trained[0]
     assert metrics_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made(trained, call):
+    pathlib.Path("notes").write_text("mine")
+    code, printed = call(*USUAL, "--out", "notes/out")
+    assert code == 2
+    assert "notes is a file; name another folder with --out" in printed
+    assert not trained[0]
+
+
+def test_a_disk_that_is_full_at_once(trained, call, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "mkdir", full)
+    code, printed = call(*USUAL)
+    assert code == 2
+    assert "cannot be written (No space left on device). Make room" in printed
 
 
 def metrics_text():

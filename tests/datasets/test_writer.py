@@ -384,7 +384,7 @@ def test_nothing_is_overwritten(tmp_path):
 
 def test_a_place_where_nothing_can_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="Choose another place"):
+    with pytest.raises(DataError, match="choose another place"):
         writer.write_records(source_of(plants(1)), tmp_path / "file" / "r", 0)
 
 
