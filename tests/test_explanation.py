@@ -324,13 +324,13 @@ def test_one_gives_one_and_a_list_gives_a_list(predictor, image, tmp_path):
 
 def test_the_picture_is_reduced_once_for_all_steps(explained, monkeypatch):
     """A large one takes half a second each time."""
-    views, view = [], explanation_pictures._view
+    views, view = [], explanation_pictures.view_of
 
     def counted(explanation, longest):
         views.append(longest)
         return view(explanation, longest)
 
-    monkeypatch.setattr(explanation_pictures, "_view", counted)
+    monkeypatch.setattr(explanation_pictures, "view_of", counted)
     assert len(explained.scores) > 1
     explanation_pictures.figure(explained)
     explanation_pictures.animation(explained)
