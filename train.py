@@ -150,6 +150,8 @@ def _begin(folder, config, about, split, options, held):
 
     if options.resume:
         _LOG.warning("%s has no saved state: it begins anew.", folder.path)
+        # Its data may have changed, and with it the room for objects.
+        folder.write_config(config, **about)
         folder.history.keep({"done": [], "stage": None})
     else:
         folder.create(config, **about)

@@ -48,7 +48,7 @@ def corrected(folder, record):
 
 
 def redraw(folder, longest):
-    """Draw the overlays anew whose label maps were changed since they were drawn.
+    """Draw the overlays anew whose label maps were changed since, or that are missing.
 
     Those of pictures that are gone or were changed stay as they are, and so do those
     whose label maps cannot be read.
@@ -63,8 +63,9 @@ def redraw(folder, longest):
     number = 0
     for record in folder.records().values():
         digest = folder.labels_digest(record.name)
-        drawn = record.drawn or record.labels_sha256
-        if digest in (None, drawn) or not folder.has_picture(record):
+        is_drawn = digest == (record.drawn or record.labels_sha256)
+        whole = is_drawn and folder.overlay_file(record.name).is_file()
+        if digest is None or whole or not folder.has_picture(record):
             continue
         try:
             labels = current_labels(folder, record)
@@ -74,4 +75,4 @@ def redraw(folder, longest):
         folder.redraw(record, image, labels, longest, digest)
         number += 1
     if number:
-        _LOG.info("%d overlays were drawn anew, of corrected label maps.", number)
+        _LOG.info("%d overlays were drawn anew.", number)

@@ -155,7 +155,8 @@ def _about(options, preset):
         "",
         "Every image is scored once, by weights that it did not train. They are the "
         "best of its fold's training, by the SBD of the fold's images themselves; "
-        "*last epoch* has those that it ended with. Mean (standard deviation).",
+        "*last epoch* has those that it ended with, on the images that were scored "
+        "while it trained (`--val-images`). Mean (standard deviation).",
     ]
 
 

@@ -96,9 +96,9 @@ def combine(folds, count):
         A dict for `metrics.json`. "n_images" and every metric's "mean" and "std" over
         all images, as `summarise` has them; "mean_of_folds", the mean of the folds'
         means and the deviation between them (population's, ddof = 0); "last_epoch",
-        SBD and |DiC| over all images by the weights that each fold's training ended
-        with, where all were scored; "missing_folds"; "folds", a summary each; and
-        "images", a row each.
+        SBD and |DiC| by the weights that each fold's training ended with, over the
+        images that were scored while it trained, where all folds have them;
+        "missing_folds"; "folds", a summary each; and "images", a row each.
 
     Raises:
         ValueError: there is no fold.

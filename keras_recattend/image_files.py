@@ -23,6 +23,7 @@ __all__ = [
     "opened",
     "read_image",
     "read_picture",
+    "tag_of",
 ]
 
 # What a folder is searched for.
@@ -99,7 +100,7 @@ def as_shown(picture: Image.Image, name: str | os.PathLike = "The picture"):
     Raises:
         ImageError: it is of another kind.
     """
-    white_is_zero = _tag(picture, PHOTOMETRIC) == WHITE_IS_ZERO
+    white_is_zero = tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO
     image = ImageOps.exif_transpose(_of_planes(picture, name))
     image.load()
     if image.mode in SIXTEEN_BITS:
@@ -170,12 +171,15 @@ def opened(source, name=None, formats=FORMATS, of_one_frame=("TIFF",)):
     if not isinstance(source, io.BytesIO):
         _check_file(source)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.ExitStack() as held:
             # They are about metadata and size; what matters becomes an error.
             warnings.simplefilter("ignore")
-            with Image.open(source, formats=formats) as file:
-                _check_content(name, file, of_one_frame)
-                yield file
+            if not isinstance(source, io.BytesIO):
+                # By their names Pillow maps TIFFs, and mixes up those that are turned.
+                source = held.enter_context(open(source, "rb"))
+            file = held.enter_context(Image.open(source, formats=formats))
+            _check_content(name, file, of_one_frame)
+            yield file
     except UserError:
         raise
     except UnidentifiedImageError:
@@ -227,6 +231,11 @@ def _of_planes(picture, name):
     """The picture, read otherwise where Pillow would read noise."""
     if not is_misread(picture):
         return picture
+    if picture.fp is None:
+        raise ImageError(
+            f"{name} has 16 bits in one plane a channel, and Pillow has loaded it "
+            "already, which reads it as noise. Give the path of its file."
+        )
     try:
         planes = planes_of(picture)
     except MemoryError:
@@ -246,7 +255,8 @@ def _has_sixteen_bits(picture):
     return ";16" in str(picture.tile)
 
 
-def _tag(picture, number):
+def tag_of(picture, number):
+    """Return the value of a tag of a TIFF as Pillow has it; None where it has none."""
     return picture.tag_v2.get(number) if hasattr(picture, "tag_v2") else None
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from keras_recattend.image_files import SUFFIXES, UNREAD_SUFFIXES
 
-__all__ = ["RESULTS", "find_images", "readable", "result_names", "source_of"]
+__all__ = [
+    "RESULTS",
+    "find_images",
+    "is_unread",
+    "readable",
+    "result_names",
+    "source_of",
+]
 
 # What a folder of predictions has; the last only where explanations were asked for.
 RESULTS = ("labels", "overlays", "records", "explain")
@@ -161,8 +168,13 @@ def _pictures(files):
         file
         for file in files
         if _has(file, SUFFIXES)
-        or (_has(file, UNREAD_SUFFIXES) and file.with_suffix("") not in read)
+        or (is_unread(file) and file.with_suffix("") not in read)
     ]
+
+
+def is_unread(file):
+    """Whether a file's name is that of a picture that cannot be read (HEIC, raw)."""
+    return _has(file, UNREAD_SUFFIXES)
 
 
 def _has(file, suffixes):

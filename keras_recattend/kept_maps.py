@@ -88,7 +88,9 @@ class KeptMaps:
         limit = None if minutes is None else 60 * minutes * SHARE
         caches = []
         for split, images in zip(("train", "val"), self._unchanged, strict=True):
-            cache = MapCache(self._model, self._folder.maps, split, fingerprint)
+            # The number is one of the name: maps are those of the n-th image.
+            name = f"{split}-{images.count}"
+            cache = MapCache(self._model, self._folder.maps, name, fingerprint)
             spent = time.monotonic() - began
             seconds = None if limit is None else limit - spent
             with self._folder.writing(self._folder.maps):

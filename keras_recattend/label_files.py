@@ -4,7 +4,14 @@ import os
 
 import numpy as np
 
-from keras_recattend.image_files import SIXTEEN_BITS, ImageError, opened
+from keras_recattend.image_files import (
+    PHOTOMETRIC,
+    SIXTEEN_BITS,
+    WHITE_IS_ZERO,
+    ImageError,
+    opened,
+    tag_of,
+)
 from keras_recattend.wide_tiff import read_wide_tiff
 
 __all__ = ["read_labels"]
@@ -33,7 +40,10 @@ def read_labels(path: str | os.PathLike) -> np.ndarray:
         if file.mode == "1":
             return np.asarray(file).astype(np.uint8)
         if file.mode in ("P", "L"):
-            return np.array(file)
+            values = np.array(file)
+            # Pillow turns such greys round: ids are what is in the file.
+            turned = file.mode == "L" and tag_of(file, PHOTOMETRIC) == WHITE_IS_ZERO
+            return 255 - values if turned else values
         if file.mode in (*SIXTEEN_BITS, "F"):
             return _ids(path, np.asarray(file))
         raise ImageError(

@@ -222,14 +222,15 @@ class Coco(Benchmark):
             self._categories,
             by_category=not self._agnostic,
         )
-        everywhere = len(scored) == len(self._annotations["images"])
+        total = self._annotations["total"]
+        everywhere = len(scored) == total
         if not everywhere:
             _LOG.warning(
                 "The average precision is that of %d of the %d images of the "
                 "annotations: what would be found on the others costs nothing. The "
                 "benchmark's own needs --all-images.",
                 len(scored),
-                len(self._annotations["images"]),
+                total,
             )
         return {
             **values,

@@ -29,9 +29,10 @@ def is_misread(picture: Image.Image) -> bool:
 def planes_of(picture: Image.Image):
     """Return the values of such a picture, [channels, H, W], as they are in the file.
 
-    Its orientation is not applied. Damaged files raise whatever tifffile raises.
+    Channels that Pillow does not have (near infrared, say) are left out, and its
+    orientation is not applied. Damaged files raise whatever tifffile raises.
     """
     # It takes the place where the file stands for its beginning.
     picture.fp.seek(0)
     with tifffile.TiffFile(picture.fp) as file:
-        return file.pages.first.asarray()
+        return file.pages.first.asarray()[: len(picture.getbands())]

@@ -4,22 +4,25 @@ import json
 import os
 from pathlib import Path
 
+from keras_recattend.input_files import is_unread
 from keras_recattend.prediction_folder import writing_to
 from keras_recattend.whole_files import write_atomically
 
 __all__ = ["keep_failures"]
 
 
-def keep_failures(folder, failed, done):
+def keep_failures(folder, failed, done, pictures=()):
     """Bring `failures.json` up to date.
 
-    What failed stays there until the picture has results or is deleted. What was named
+    What failed stays there until the picture has results, is deleted, or was converted
+    to a kind that can be read and is found in its place (HEIC). What was named
     and is no file (a glob, a folder without pictures) is its own call's alone.
 
     Args:
         folder: a `PredictionFolder`.
         failed: {source: (file, message)} of this call.
         done: sources of this call's pictures that have results.
+        pictures: sources of all pictures that have results.
 
     Returns:
         {source: (file, message)} of this call, and of earlier ones.
@@ -27,8 +30,15 @@ def keep_failures(folder, failed, done):
     Raises:
         OutputError: the file system refuses.
     """
-    earlier = {s: f for s, f in _read(folder.failures_file).items() if s not in done}
-    kept = {s: f for s, f in (earlier | failed).items() if _is_file(s)}
+    known = _read(folder.failures_file) | failed
+    converted = {source.with_suffix("") for source in pictures}
+    kept = {
+        source: failure
+        for source, failure in known.items()
+        if source not in done
+        and _is_file(source)
+        and not (is_unread(source) and source.with_suffix("") in converted)
+    }
     with writing_to(folder.failures_file):
         if kept:
             values = {str(s): {"file": f, "message": m} for s, (f, m) in kept.items()}

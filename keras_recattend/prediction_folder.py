@@ -207,6 +207,17 @@ class PredictionFolder:
         """Whether the label map is another than the one that was predicted."""
         return self.labels_digest(record.name) not in (None, record.labels_sha256)
 
+    def is_kept(self, record):
+        """Whether somebody corrected the label map of a picture that is as it was.
+
+        It is done, whichever settings had predicted it.
+        """
+        return (
+            record is not None
+            and self.was_corrected(record)
+            and self.has_picture(record)
+        )
+
     def is_explained(self, record):
         """Whether the explanation of a picture that is done is there."""
         return all(path.is_file() for path in self.explanation_files(record.name))

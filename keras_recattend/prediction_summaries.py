@@ -33,7 +33,8 @@ def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
 
     Args:
         folder: a `PredictionFolder`.
-        outcome: the call's `Outcome`; what failed takes the place of older results.
+        outcome: the call's `Outcome`; what failed takes the place of older results,
+            unless the picture is gone.
         weights: how they are called in the report.
         most: objects that they can find in a picture, to tell where more may be.
         coco: file to write COCO json to, or None.
@@ -41,9 +42,18 @@ def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
     Raises:
         UserError: they cannot be written, or COCO lacks a label map.
     """
-    failed = keep_failures(folder, outcome.failed, outcome.settled)
+    records = folder.records()
+    failed = keep_failures(folder, outcome.failed, outcome.settled, records)
+    # One row a picture: where only its explanation failed, or it was moved away, that
+    # of its results.
+    failed = {
+        source: failure
+        for source, failure in failed.items()
+        if source not in outcome.settled
+        and (source not in records or os.path.lexists(source))
+    }
     rows, left_out = [], []
-    for source, record in folder.records().items():
+    for source, record in records.items():
         if source in failed:
             continue  # results of a picture that cannot be read any more
         row = _row_of(folder, record, most)

@@ -124,6 +124,10 @@ class RunFolder:
         self.check_free()
         with writing(self.path, "Name another folder with --run-dir."):
             self.path.mkdir(parents=True, exist_ok=True)
+        self.write_config(config, **about)
+
+    def write_config(self, config, **about):
+        """Write `config.json` of a folder that is there; `about` as for `create`."""
         self.write_json(
             self.config_file, {"format": FORMAT, "config": config.to_dict(), **about}
         )

@@ -42,8 +42,8 @@ def resumed(options, stored, named, defaults):
         named: names of the options that the command line has.
         defaults: the options of a command line without any.
     """
-    # Runs of before an option was there had its default.
-    stored = kept(defaults) | stored
+    # Runs of before an option was there had its default; of before --val-images, all.
+    stored = kept(defaults) | {"val_images": 0} | stored
     of_call = kept(options)
     for name, value in stored.items():
         given = of_call[name]

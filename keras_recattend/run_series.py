@@ -28,7 +28,8 @@ TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 COMMON = (
     *("dataset", "data_dir", "records_dir", "category", "subset", "annotations"),
     *("images", "skip_unlabelled", "group", "preset", "max_instances", "min_area"),
-    *("image_size", "batch_size", "minutes", "max_steps", "seed", "precision"),
+    *("val_images", "image_size", "batch_size", "minutes", "max_steps", "seed"),
+    "precision",
 )
 
 
@@ -47,6 +48,7 @@ def add_options(parser, each, dataset=None):
     add_data_options(parser)
     add("--group", metavar="REGEX", help="as in train.py: images that stay together")
     add("--preset", help="default: the data set's own")
+    add("--val-images", type=int, metavar="N", help="as in train.py; default 200")
     add("--max-instances", type=int, metavar="N", help="default: the preset's")
     add("--image-size", metavar="N|HxW", help="as in train.py")
     add("--min-area", type=int, metavar="N", help="default: the preset's")

@@ -43,7 +43,7 @@ def check_free(path, overwrite=False):
         if not path.exists() or not any(path.iterdir()):
             return
         is_export = all((path / mark).is_file() for mark in MARKS)
-        other = _other(path)
+        other = _other(path) if is_export else None
     if not is_export:
         raise ExportError(
             f"{path} has files in it that are no model exported from here "

@@ -75,8 +75,8 @@ def _add_model(model):
         "--min-area",
         type=int,
         metavar="N",
-        help="objects with fewer pixels do not train and are not found; default: the "
-        "preset's",
+        help="objects with fewer pixels do not train, nor are they found where the "
+        "preset's two limits are equal (not in *_paper); default: the preset's",
     )
     add("--init", metavar="NAME_OR_FOLDER", help="start from shipped weights or a run")
 

@@ -572,6 +572,20 @@ def test_a_run_that_ended_before_its_first_epoch_begins_anew(
             np.testing.assert_array_equal(states[1][name], values, name)
 
 
+def test_a_run_that_begins_anew_has_room_for_its_data(tmp_path):
+    """Its data may have grown since it was asked for."""
+    import train
+
+    folder = RunFolder(tmp_path / "run")
+    about = {"options": {"seed": 3}}
+    folder.create(tiny.config(), **about)
+    roomy = tiny.config().replace(max_instances=17)
+    options = train.parse(["--resume", "--run-dir", str(folder.path)])
+    with contextlib.ExitStack() as held:
+        train._begin(folder, roomy, about, {"train": [], "val": []}, options, held)
+    assert folder.read() == (roomy, about)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="locks")
 def test_a_run_is_trained_by_one_process(run, capfd):
     history = (run / "history.csv").read_bytes()

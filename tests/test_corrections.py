@@ -154,3 +154,31 @@ def test_other_settings_do_not_touch_it(out):
     assert rows(out)["b", ""]["count"] == "2"
     assert rows(out)["b", ""]["status"] == "corrected"
     assert (out / "labels" / "b.png").read_bytes() == ours
+    # Without --overwrite nothing stands in the way of anything.
+    outcome = again(out, {"min_area": 3})
+    assert (outcome.skipped, outcome.kept) == (2, [])
+
+
+def test_an_overlay_that_is_missing_is_drawn_anew(out):
+    correct(out)
+    again(out)
+    overlay = out / "overlays" / "b.png"
+    before = overlay.read_bytes()
+    overlay.unlink()
+    outcome = again(out)
+    assert (outcome.skipped, outcome.kept) == (2, [])
+    assert overlay.read_bytes() == before
+
+
+def test_a_picture_that_is_gone_and_named_keeps_its_row(out):
+    """As in a command from the shell's history."""
+    correct(out)
+    (out.parent / "b.png").unlink()
+    folder = PredictionFolder(out)
+    folder.prepare({}, [])
+    missing = (out.parent / "b.png", "b.png does not exist.")
+    outcome = predict_files(Stub(), folder, [out.parent / "a.png"], problems=[missing])
+    assert len(outcome.failures) == 1
+    row = rows(out)["b", ""]
+    assert (row["status"], row["count"]) == ("corrected", "2")
+    assert len((out / "counts.csv").read_text().splitlines()) == 3

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 from keras_recattend.image_files import (
     ImageError,
     as_rgb,
+    as_shown,
     read_image,
     read_picture,
 )
@@ -247,6 +248,58 @@ def test_orientation(tmp_path, orientation, turned):
     Image.fromarray(quarters()).save(tmp_path / "photo.png", exif=exif)
     image = read_image(tmp_path / "photo.png")
     np.testing.assert_array_equal(image, turned(quarters()))
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16"])
+def test_orientation_of_tiffs(tmp_path, orientation, mode):
+    """Uncompressed ones, which Pillow maps into memory where it knows their names."""
+    shape = {"RGB": (5, 7, 3), "RGBA": (5, 7, 4)}.get(mode, (5, 7))
+    values = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
+    deep = mode == "I;16"
+    pixels = values.astype(np.uint16) * 257 if deep else values
+    Image.fromarray(pixels).save(tmp_path / "a.tif", tiffinfo={0x0112: orientation})
+    shown = values[..., :3] if values.ndim == 3 else np.stack([values] * 3, -1)
+    # TIFF 6.0: where the first row and the first column are seen.
+    rows, columns = {
+        1: ("top", "left"),
+        2: ("top", "right"),
+        3: ("bottom", "right"),
+        4: ("bottom", "left"),
+        5: ("left", "top"),
+        6: ("right", "top"),
+        7: ("right", "bottom"),
+        8: ("left", "bottom"),
+    }[orientation]
+    if rows in ("left", "right"):
+        shown, rows, columns = shown.swapaxes(0, 1), columns, rows
+    shown = shown[::-1] if rows == "bottom" else shown
+    shown = shown[:, ::-1] if columns == "right" else shown
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), shown)
+
+
+def test_planes_with_a_channel_more(tmp_path):
+    """Red, green, blue and near infrared."""
+    planes = np.random.default_rng(0).integers(0, 256, (4, 6, 5)).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        planes.astype(np.uint16) * 257,
+        photometric="rgb",
+        planarconfig="separate",
+        extrasamples=["unspecified"],
+    )
+    expected = planes[:3].transpose(1, 2, 0)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), expected)
+
+
+def test_planes_that_were_loaded_already(tmp_path):
+    planes = np.zeros((3, 6, 5), np.uint16)
+    options = {"photometric": "rgb", "planarconfig": "separate"}
+    tifffile.imwrite(tmp_path / "a.tif", planes, **options)
+    with Image.open(tmp_path / "a.tif") as image:
+        image.load()
+    with pytest.raises(ImageError, match=r"loaded it already.*Give the path"):
+        as_shown(image)
 
 
 def test_one_pixel(tmp_path):

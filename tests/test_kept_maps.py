@@ -114,6 +114,19 @@ def test_where_nothing_validates(tmp_path, monkeypatch, known):
     assert not folder.maps.exists()
 
 
+def test_maps_of_another_number_of_images_are_not_taken(tmp_path, monkeypatch, known):
+    """A run of before --val-images, that goes on, has other images by the numbers."""
+    used, fill = [], MapCache.fill
+
+    def noted(self, *arguments, **options):
+        used.append(self.folder.name.rpartition("-")[0])
+        return fill(self, *arguments, **options)
+
+    monkeypatch.setattr(MapCache, "fill", noted)
+    run(tmp_path / "run", monkeypatch, unchanged=known)
+    assert used == [f"train-{IMAGES}", f"val-{IMAGES}"]
+
+
 def test_few_steps_are_not_worth_keeping_the_maps(tmp_path, monkeypatch, known):
     """One step of two images, of three: each is seen less than once."""
     _, _, seen = run(tmp_path / "few", monkeypatch, max_steps=1, unchanged=known)

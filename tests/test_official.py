@@ -169,6 +169,18 @@ def test_that_not_all_images_were_scored_is_told(coco_dir, caplog):
     assert not caplog.records
 
 
+def test_not_all_images_of_two_files(coco_dir, caplog):
+    annotations = coco_dir / "annotations"
+    content = json.loads((annotations / "instances_val2017.json").read_text())
+    content["annotations"] = []
+    content["images"] = [{"id": i, "height": 20, "width": 30} for i in (1, 2)]
+    (annotations / "instances_train2017.json").write_text(json.dumps(content))
+    some = {1: found(NONE), 5: found(ONE), 7: found(ONE)}
+    values = coco(coco_dir, some, class_names=["zebra"])
+    assert values["ap_all_images"] is False
+    assert "that of 3 of the 6 images" in caplog.text
+
+
 def test_coco_of_several_categories(coco_dir, caplog):
     """Every object counts, whatever it is; and that is said."""
     with caplog.at_level(logging.INFO):

@@ -346,6 +346,21 @@ def test_a_picture_that_became_unreadable_stays_so_in_later_calls(photos, tmp_pa
     assert {r["name"] for r in table(out, "objects.csv")} == {"both"}
 
 
+def test_a_picture_that_was_converted_has_failed_no_more(photos, tmp_path, caplog):
+    """As the message says: save it as JPEG. The folder's HEIC is then passed over."""
+    out = tmp_path / "out"
+    (photos / "phone.heic").write_bytes(b"of a phone")
+    predict(photos, out)
+    assert statuses(out)["phone.heic"] == "failed"
+    Image.fromarray(picture()).save(photos / "phone.jpg")
+    caplog.clear()
+    assert not predict(photos, out).failures
+    assert statuses(out)["phone.jpg"] == "ok"
+    assert "phone.heic" not in statuses(out)
+    assert "failed in earlier calls" not in caplog.text
+    assert not (out / "failures.json").exists()
+
+
 # -- again -------------------------------------------------------------------------
 
 
@@ -1050,6 +1065,9 @@ def test_no_memory_for_an_explanation(photos, tmp_path):
     predict(photos / "red.png", out)
     outcome = predict(photos / "red.png", out, Never(), explain=explain)
     assert "does not fit into memory" in outcome.failures[0][1]
+    # What was found is no worse for it.
+    assert statuses(out) == {"red.png": "ok"}
+    assert not (out / "failures.json").exists()
     outcome = predict(photos, tmp_path / "new", Never(), explain=explain)
     assert len(outcome.failures) == 3
 

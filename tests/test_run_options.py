@@ -97,6 +97,16 @@ def test_a_run_of_before_an_option_was_there_has_its_default():
     assert options.precision == "float32"
 
 
+def test_a_run_of_before_val_images_goes_on_to_score_all(caplog):
+    """Its best SBD is of all of them."""
+    stored = kept(train.parse([]))
+    del stored["val_images"]
+    assert resumed_by(["--resume", "--run-dir", "a"], stored).val_images == 0
+    given = ["--resume", "--run-dir", "a", "--val-images", "0"]
+    assert resumed_by(given, stored).val_images == 0
+    assert not caplog.records
+
+
 def test_options_that_are_not_used_are_told_though_they_are_the_defaults(caplog):
     """Somebody may want to go back to them."""
     stored = kept(train.parse(["--precision", "mixed_bfloat16", "--stage", "box"]))

@@ -99,8 +99,8 @@ def summarise(rows: Iterable[Mapping]) -> dict:
         ..}` with one entry for each key of `score_image`, always all of them and in
         that order. The standard deviation is the population's (ddof = 0). `mucov` and
         `mwcov` average over the images with objects only, and are 0 if there is none.
-        Where some images have none, "with_objects" has sbd, fbd and abs_dic of the
-        others.
+        Where only some images have none, "with_objects" has sbd, fbd and abs_dic of
+        the others.
 
     Raises:
         ValueError: if there are no rows, or a row lacks a metric or has one that is not
@@ -126,7 +126,7 @@ def summarise(rows: Iterable[Mapping]) -> dict:
     summary = {"n_images": len(rows), "n_images_with_objects": len(with_objects)}
     for key in METRICS:
         summary[key] = _mean(with_objects if key in NEED_OBJECTS else rows, key)
-    if len(with_objects) < len(rows):
+    if 0 < len(with_objects) < len(rows):
         summary["with_objects"] = {
             key: _mean(with_objects, key) for key in ALSO_WITH_OBJECTS
         }

@@ -50,12 +50,13 @@ def find_annotations(folder: str | os.PathLike, image_ids: Iterable[int]) -> dic
     Returns:
         "images", "annotations" and "categories" of the file that has the images; where
         they are in several, what each has of those that no other gave: images of 2017
-        are in the files of 2014, too.
+        are in the files of 2014, too. "total" is the number of all images of those
+        files.
 
     Raises:
         UserError: no such file, one in another format, or images that none has.
     """
-    missing, parts = set(image_ids), []
+    missing, parts, read = set(image_ids), [], set()
     paths = sorted(Path(folder).glob(f"annotations/{_PATTERN}"))
     # The validation file is the last and by far the smaller one.
     for path in reversed(paths):
@@ -63,6 +64,7 @@ def find_annotations(folder: str | os.PathLike, image_ids: Iterable[int]) -> dic
             content, known = _read(path)
             if missing & known or not missing:
                 parts.append((content, missing & known))
+                read |= known
                 missing -= known
     if missing or not parts:
         seen = ", ".join(path.name for path in paths) or f"no {_PATTERN}"
@@ -71,7 +73,7 @@ def find_annotations(folder: str | os.PathLike, image_ids: Iterable[int]) -> dic
             f"{folder}/annotations/{_PATTERN}; {len(missing)} images are in none "
             f"({seen}). Give the benchmark's folder with --data-dir."
         )
-    return _joined(parts)
+    return _joined(parts) | {"total": len(read)}
 
 
 def _read(path):

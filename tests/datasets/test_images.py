@@ -95,6 +95,14 @@ def test_label_depths(tmp_path, suffix, dtype):
     assert labels.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_labels_in_which_0_is_white(tmp_path, dtype):
+    """ImageJ writes them so where its colours are turned round; ids stay ids."""
+    ids = IDS.astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", ids, photometric="miniswhite")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), ids)
+
+
 def test_32_bit_labels(tmp_path):
     ids = IDS.astype(np.int32) * 100_000
     labels = read_labels(saved(tmp_path / "a.tif", ids))

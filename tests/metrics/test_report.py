@@ -109,6 +109,8 @@ def test_no_objects_anywhere(prediction, sbd, tmp_path):
     assert summary["n_images_with_objects"] == 0
     assert summary["mucov"] == summary["mwcov"] == {"mean": 0.0, "std": 0.0}
     assert summary["sbd"]["mean"] == sbd
+    # Nothing is no perfect score.
+    assert "with_objects" not in summary
     write_json(summary, tmp_path / "metrics.json")
     assert "nan" not in format_summary(summary).lower()
 

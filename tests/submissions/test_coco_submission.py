@@ -68,6 +68,7 @@ def test_annotations_of_the_images(benchmark):
     assert find_annotations(benchmark, [4])["images"][0]["id"] == 3
     assert find_annotations(benchmark, [1, 2])["images"][0]["id"] == 1
     assert len(find_annotations(benchmark, [])["images"]) == 2
+    assert find_annotations(benchmark, [4])["total"] == 2
     with pytest.raises(UserError, match=r"1 images are in none .*_train2017"):
         find_annotations(benchmark, [2, 9])
     with pytest.raises(UserError, match=r"no instances_\*\.json"):
@@ -86,6 +87,7 @@ def test_annotations_of_images_in_two_files(benchmark):
     assert sorted(entry["id"] for entry in both["annotations"]) == [1, 2]
     assert {entry["image_id"] for entry in both["annotations"]} == {2, 3}
     assert both["categories"] == CATEGORIES
+    assert both["total"] == 4
 
 
 def test_an_image_that_is_in_two_files_is_taken_from_one(benchmark):
@@ -104,6 +106,7 @@ def test_an_image_that_is_in_two_files_is_taken_from_one(benchmark):
     both = find_annotations(benchmark, [1, 2])
     assert sorted(image["id"] for image in both["images"]) == [1, 2]
     assert sorted(entry["image_id"] for entry in both["annotations"]) == [1, 2]
+    assert both["total"] == 2
 
 
 def test_damaged_annotations(benchmark):
