@@ -14,10 +14,9 @@ from keras_recattend.callbacks import (
     Interrupted,
     Pace,
     Progress,
-    Recorder,
     StopOnSignal,
-    Validation,
 )
+from keras_recattend.epoch_callbacks import Recorder, Validation
 from keras_recattend.history_columns import history_columns
 from keras_recattend.kept_maps import KeptMaps
 from keras_recattend.local_losses import LocalLosses

@@ -1,4 +1,4 @@
-"""What happens around the steps of a stage."""
+"""What happens around the steps of a stage, and after each of its epochs."""
 
 import logging
 import signal
@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_recattend import callbacks, schedules
+from keras_recattend import epoch_callbacks, schedules
 from keras_recattend.callbacks import (
     EndInTime,
     NotFinite,
     Pace,
     Progress,
-    Recorder,
     StopOnSignal,
-    Validation,
 )
 from keras_recattend.config import Stage
+from keras_recattend.epoch_callbacks import Recorder, Validation
 from keras_recattend.metrics.report import METRICS
 from keras_recattend.run_folder import RunFolder
 from keras_recattend.schedules import Clock, learning_rate
@@ -144,7 +143,7 @@ def scores(monkeypatch):
         row = dict.fromkeys(METRICS, 0.0) | {"sbd": values.pop(0), "true_count": 1.0}
         return [("a", None, {"name": "a", **row})]
 
-    monkeypatch.setattr(callbacks, "score_examples", evaluate)
+    monkeypatch.setattr(epoch_callbacks, "score_examples", evaluate)
     return values
 
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 import tiny
 
 from keras_recattend import stages
-from keras_recattend.callbacks import NotFinite, Pace, Recorder
+from keras_recattend.callbacks import NotFinite, Pace
+from keras_recattend.epoch_callbacks import Recorder
 from keras_recattend.history_columns import history_columns
 from keras_recattend.metrics.report import read_csv
 from keras_recattend.model import RecurrentAttention

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from datasets import catalog, feed
 from datasets.manifest import Manifest
-from keras_recattend import callbacks, presets, reporting
+from keras_recattend import epoch_callbacks, presets, reporting
 from keras_recattend.command_line import run_command
 from keras_recattend.run_folder import RunFolder
 
@@ -135,7 +135,7 @@ def test_some_images_are_scored_while_it_trains_and_all_in_the_end(
         watched.append(len(examples))
         return reporting.score_examples(predictor, examples)
 
-    monkeypatch.setattr(callbacks, "score_examples", counted)
+    monkeypatch.setattr(epoch_callbacks, "score_examples", counted)
     options = ("--dataset", "coco", "--data-dir", coco, "--preset", "tiny")
     chosen = ("--val-fraction", "0.4", "--run-dir", "run", "--quiet")
     assert train(*options, *chosen, "--val-images", -1) == 2
