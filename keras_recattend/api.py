@@ -10,9 +10,10 @@ from keras_recattend.errors import UserError
 from keras_recattend.explanation import explain
 from keras_recattend.image_files import as_rgb, as_shown, read_image
 from keras_recattend.model import RecurrentAttention
+from keras_recattend.png import encoded_png
 from keras_recattend.prediction import Predictor
 from keras_recattend.regions import regions_of
-from keras_recattend.result_pictures import encoded_png, picture_of
+from keras_recattend.result_pictures import picture_of
 from keras_recattend.shipped_weights import find_weights
 from keras_recattend.whole_files import write_atomically
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_recattend.explanation_pictures import animation, encoded_gif, figure
+from keras_recattend.png import encoded_png
 from keras_recattend.postprocess import Found, Window
-from keras_recattend.result_pictures import encoded_png
 from keras_recattend.whole_files import write_atomically
 
 __all__ = ["Explanation", "explain"]

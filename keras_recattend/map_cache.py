@@ -12,12 +12,12 @@ import time
 import typing
 from pathlib import Path
 
-import cv2
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from keras_recattend.map_warp import warp_maps
+from keras_recattend.png import encoded_png
 from keras_recattend.whole_files import replacing
 
 __all__ = ["MapCache", "Unchanged", "network_fingerprint"]
@@ -139,14 +139,10 @@ class MapCache:
             return
         extra = self._maps(tf.gather(image, missing)).numpy()
         for i, maps in zip(missing, extra, strict=True):
-            height, width, channels = maps.shape
+            width = maps.shape[1]
             levels = np.uint8(np.round(LEVELS * maps)).transpose(2, 0, 1)
-            path = self._path(indices[i])
-            done, data = cv2.imencode(".png", levels.reshape(channels * height, width))
-            if not done:
-                raise OSError(f"{path} could not be encoded as PNG.")
-            with replacing(path) as temporary:
-                temporary.write_bytes(data.tobytes())
+            with replacing(self._path(indices[i])) as temporary:
+                temporary.write_bytes(encoded_png(levels.reshape(-1, width)))
 
     def _read(self, index):
         """The maps of an image, uint8 [E, H, W]; TensorFlow's own, without Python."""

@@ -12,15 +12,11 @@ from keras_recattend import file_lock
 from keras_recattend.errors import UserError
 from keras_recattend.image_files import is_grey
 from keras_recattend.input_files import RESULTS, readable, source_of
+from keras_recattend.png import encoded_png, png_of_labels
 from keras_recattend.prediction_record import Record
 from keras_recattend.prediction_settings import differences, digest_of
 from keras_recattend.regions import regions_of
-from keras_recattend.result_pictures import (
-    encoded_png,
-    picture_of,
-    png_of_labels,
-    thumbnail_of,
-)
+from keras_recattend.result_pictures import picture_of, thumbnail_of
 from keras_recattend.whole_files import write_atomically
 
 __all__ = [

@@ -6,8 +6,6 @@ import os
 import platform
 from pathlib import Path
 
-import cv2
-import numpy as np
 import tqdm
 
 from keras_recattend.ahead import grouped
@@ -22,6 +20,7 @@ from keras_recattend.metrics.report import (
     write_json,
 )
 from keras_recattend.places import check_place, is_refused
+from keras_recattend.png import png_of_labels
 from keras_recattend.prediction import Predictor
 from keras_recattend.versions import installed_versions
 from keras_recattend.visualize import comparison, sheet
@@ -173,7 +172,8 @@ def _evaluate(model, examples, out, split, overlays, labels, about, benchmark, t
                 rows.append(row)
             if labels:
                 file = example.name.replace("/", "_") + ".png"
-                _write_labels(out / "labels" / file, found.labels)
+                with replacing(out / "labels" / file) as temporary:
+                    temporary.write_bytes(png_of_labels(found.labels))
             if len(pictures) < overlays:
                 pictures.append(
                     comparison(
@@ -236,13 +236,3 @@ def _report(split, summary, unlabelled):
     precisions = format_precisions(summary)
     if precisions:
         _LOG.info("%s: %s", split, precisions)
-
-
-def _write_labels(path, labels):
-    """An index PNG, 8 bit where that is enough; never half a file."""
-    values = labels.astype(np.uint8 if labels.max() < 256 else np.uint16)
-    done, data = cv2.imencode(".png", values)
-    if not done:
-        raise OSError(f"{path} could not be encoded as PNG.")
-    with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_recattend.lettering import text_size, text_width, write_text
 from keras_recattend.metrics.label_maps import OverlapTable, overlap_table
+from keras_recattend.png import encoded_png
 from keras_recattend.whole_files import write_atomically
 
 __all__ = ["colour_of", "comparison", "height_within", "overlay", "reduced", "sheet"]
@@ -212,8 +213,7 @@ def sheet(rows: Iterable[np.ndarray], path: str | os.PathLike) -> np.ndarray:
         ]
     )
     _check_png(path)
-    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    write_atomically(path, data.tobytes())
+    write_atomically(path, encoded_png(picture))
     return picture
 
 

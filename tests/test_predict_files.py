@@ -25,10 +25,11 @@ from keras_recattend import (
 )
 from keras_recattend import predict_files as module
 from keras_recattend.input_files import find_images, source_of
+from keras_recattend.png import png_of_labels
 from keras_recattend.predict_files import predict_files
 from keras_recattend.prediction_folder import OutputError, PredictionFolder
 from keras_recattend.prediction_settings import settings_of
-from keras_recattend.result_pictures import picture_of, png_of_labels, thumbnail_of
+from keras_recattend.result_pictures import picture_of, thumbnail_of
 from keras_recattend.whole_files import write_atomically
 
 SETTINGS = {"weights": "w", "weights_sha256": "1", "inference": {"min_area": 5}}
