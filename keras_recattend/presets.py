@@ -49,6 +49,20 @@ _ROSETTE = Augmentation(
 )
 
 
+# The last polish of what own canvases made: gently, without any truth on the canvas.
+_JOINT = Stage(
+    steps=60,
+    share=0.04,
+    batch_size=2,
+    learning_rate=5e-6,
+    steps_per_epoch=15,
+    validate_every=2,
+    freeze_normalization=True,
+    mask_offset=-10_000,
+    box_offset=-10_000,
+)
+
+
 def cvppp():
     """CVPPP A1 leaves: heat map of 8-pixel cells, late canvas, patches from 448 x 448.
 
@@ -129,17 +143,7 @@ def cvppp():
                 steps_per_epoch=25,
                 validate_every=4,
             ),
-            "joint": Stage(
-                steps=60,
-                share=0.04,
-                batch_size=2,
-                learning_rate=5e-6,
-                steps_per_epoch=15,
-                validate_every=2,
-                freeze_normalization=True,
-                mask_offset=-10_000,
-                box_offset=-10_000,
-            ),
+            "joint": _JOINT,
         },
     )
 
@@ -215,15 +219,13 @@ def leaves():
                 steps_per_epoch=25,
                 validate_every=4,
             ),
-            "joint": Stage(
+            "joint": dataclasses.replace(
+                _JOINT,
                 steps=20,
                 share=0.05,
                 batch_size=4,
-                learning_rate=5e-6,
                 steps_per_epoch=10,
-                freeze_normalization=True,
-                mask_offset=-10_000,
-                box_offset=-10_000,
+                validate_every=5,
             ),
         },
     )
@@ -308,17 +310,7 @@ def _upright(name, **settings):
                 steps_per_epoch=25,
                 validate_every=4,
             ),
-            "joint": Stage(
-                steps=60,
-                share=0.04,
-                batch_size=2,
-                learning_rate=5e-6,
-                steps_per_epoch=15,
-                validate_every=2,
-                freeze_normalization=True,
-                mask_offset=-10_000,
-                box_offset=-10_000,
-            ),
+            "joint": _JOINT,
         },
         **settings,
     )
