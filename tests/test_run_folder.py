@@ -330,6 +330,15 @@ def test_state_of_another_configuration_is_refused(folder):
             folder.load_state(RecurrentAttention(other))
 
 
+def test_a_run_is_not_begun_anew_over_what_was_trained(folder):
+    """One row alone may be of an epoch that was killed before its state."""
+    for epoch in (1, 2):
+        assert folder.is_unbegun()
+        folder.history.append({"stage": "box", "epoch": epoch}, ["stage", "epoch"])
+    with pytest.raises(RunError, match=r"was trained and has no training\.npz"):
+        folder.is_unbegun()
+
+
 def test_no_state_is_none(folder):
     assert folder.load_about() is None
 

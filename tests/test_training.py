@@ -12,7 +12,8 @@ import tensorflow as tf
 import tiny
 from eager import eagerly
 
-from keras_recattend import epoch_callbacks
+from keras_recattend import epoch_callbacks, schedules
+from keras_recattend import stages as all_stages
 from keras_recattend.callbacks import Interrupted, NotFinite, Pace
 from keras_recattend.config import Config, Stage
 from keras_recattend.errors import UserError
@@ -201,6 +202,25 @@ def test_killed_twice_and_resumed_equals_uninterrupted(whole, tmp_path):
     assert float(thetas[0]) > float(thetas[1])
 
 
+def test_killed_between_an_epochs_row_and_its_state(tmp_path, monkeypatch):
+    """The epoch is trained again, and must not be in the history twice."""
+    config = tiny.config({"steps": 3}, stages=["segmentation"])
+    path, save = tmp_path / "run", RunFolder.save_state
+
+    def killed(self, model, optimizer, about):
+        if about.get("epoch") == 2:
+            raise Killed
+        save(self, model, optimizer, about)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save_state", killed)
+        with pytest.raises(Killed):
+            start(path, config, examples=[], eager=True)
+    assert [row["epoch"] for row in history(path)] == ["1", "2"]
+    start(path, config, examples=[], eager=True, resume=True)
+    assert [row["epoch"] for row in history(path)] == ["1", "2", "3"]
+
+
 def test_resuming_a_finished_run_changes_nothing(whole):
     rows = history(whole[0])
     model = start(whole[0], CONFIG, resume=True, eager=True)
@@ -332,6 +352,52 @@ def test_minutes_end_a_stage(tmp_path):
     # The first step builds the graph and may take all of it.
     assert 0.05 <= float(rows[-1]["minutes"]) < 5.0
     assert int(rows[-1]["step"]) >= 1
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """What a stage's clock shows: a list of the seconds, which a test moves on."""
+    seconds = [0.0]
+    clock = types.SimpleNamespace(monotonic=lambda: seconds[0])
+    monkeypatch.setattr(schedules, "time", clock)
+    return seconds
+
+
+def test_time_before_a_resume_counts(tmp_path, monkeypatch, now):
+    """Of an hour three steps of 25 minutes each, the last of them begun in time."""
+    before = Pace.on_train_batch_end
+
+    def slow(self, batch, logs=None):
+        now[0] += 25 * 60
+        before(self, batch, logs)
+
+    monkeypatch.setattr(Pace, "on_train_batch_end", slow)
+    config = tiny.config({"steps": 9}, stages=["segmentation"])
+    path = tmp_path / "run"
+    interrupting(monkeypatch, step=1)
+    with pytest.raises(Interrupted):
+        start(path, config, minutes=60, examples=[], eager=True)
+    now[0] += 1e6  # until somebody resumes it, which is no part of its time
+    start(path, config, minutes=60, examples=[], eager=True, resume=True)
+    rows = [(row["step"], float(row["minutes"])) for row in history(path)]
+    assert rows == [("1", 25.0), ("2", 50.0), ("3", 75.0)]
+
+
+def test_a_stage_whose_time_is_over_after_an_epoch_begins_no_other(
+    tmp_path, monkeypatch, now
+):
+    """Saving the state is what takes the time."""
+    save = RunFolder.save_state
+
+    def slow(self, model, optimizer, about):
+        save(self, model, optimizer, about)
+        now[0] += 61
+
+    monkeypatch.setattr(RunFolder, "save_state", slow)
+    path = tmp_path / "run"
+    config = tiny.config({"steps": 99, "steps_per_epoch": 2}, stages=["segmentation"])
+    start(path, config, minutes=1, examples=[], eager=True)
+    assert [row["step"] for row in history(path)] == ["2"]
 
 
 def exhausting(monkeypatch, message):
@@ -513,6 +579,21 @@ def test_another_stage_goes_on_from_the_saved_model(recorded):
     training.run(["joint"], resume=True)
     assert [call.name for call in calls] == ["joint"]
     assert_same_weights(training.model, trained)
+
+
+def test_steps_that_were_left_out_before_a_resume_are_known(tmp_path):
+    """In float16: those that the optimiser has not taken."""
+    config = tiny.config(stages=["joint"])
+    folder, model = RunFolder(tmp_path / "run"), RecurrentAttention(config)
+    folder.create(config)
+    objective = all_stages.objective("joint", config)
+    optimizer = make_optimizer(objective.stage)
+    optimizer.build(objective.variables(model))
+    optimizer.iterations.assign(5)
+    folder.save_state(model, optimizer, {})
+    training = Training(model, folder, None, None, [], bar=False)
+    training._compile(objective, step=7, resume=True)
+    assert int(objective.skipped) == 2
 
 
 # -- optimisers and seeds ----------------------------------------------------------
