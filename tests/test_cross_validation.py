@@ -56,6 +56,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
     options = ("--seed", 7, "--data-dir", "data", "--minutes", 2, "--init", "leaves")
     options += ("--precision", "mixed_bfloat16", "--learning-rate-factor", "0.50")
     options += ("--shares", "box=2,joint=1", "--batch-size", 4)
+    options += ("--group", "(.+)_day", "--val-images", 50)
     code, _ = call(*USUAL, *options)
     assert code == 0
     assert len(commands) == 3
@@ -69,6 +70,7 @@ def test_one_run_a_fold_one_after_another(trained, call):
         asked |= {"--minutes": "2.0", "--seed": "7", "--init": "leaves"}
         asked |= {"--precision": "mixed_bfloat16", "--learning-rate-factor": "0.5"}
         asked |= {"--shares": "box=2,joint=1", "--batch-size": "4"}
+        asked |= {"--group": "(.+)_day", "--val-images": "50"}
         for option, value in asked.items():
             assert after(command, option) == value
     assert metrics()["missing_folds"] == []

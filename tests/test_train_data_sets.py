@@ -8,12 +8,13 @@ import sys
 import numpy as np
 import pytest
 import tiny
+from eager import eagerly
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from datasets import catalog, feed
 from datasets.manifest import Manifest
-from keras_recattend import epoch_callbacks, presets, reporting
+from keras_recattend import epoch_callbacks, memory, presets, reporting
 from keras_recattend.command_line import run_command
 from keras_recattend.run_folder import RunFolder
 
@@ -23,12 +24,31 @@ pytestmark = pytest.mark.filterwarnings(
 ZEBRA, HORSE = 24, 19
 # Of the last image: one more than the tiny preset has outputs for.
 COUNTS = (1, 2, 3, 2, tiny.SLOTS + 1)
+OWN = ("--dataset", "folder", "--data-dir", "own", "--preset", "tiny")
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(presets.PRESETS, "tiny", lambda: tiny.config(stages=["box"]))
+
+
+def bars(count, left=4):
+    """A label map of so many objects, one below the other."""
+    labels = np.zeros((40, 44), np.uint8)
+    for k in range(count):
+        labels[8 * k + 2 : 8 * k + 8, left:30] = k + 1
+    return labels
+
+
+def write_own(folder, counts):
+    """Make a data set for `OWN` in `folder`/own, of {name: number of objects}."""
+    for name in ("images", "labels"):
+        (folder / "own" / name).mkdir(parents=True)
+    for i, (name, count) in enumerate(counts.items()):
+        image = Image.new("RGB", (44, 40), (20 * i, 9, 9))
+        image.save(folder / "own" / "images" / f"{name}.jpg")
+        Image.fromarray(bars(count)).save(folder / "own" / "labels" / f"{name}.png")
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +59,7 @@ def coco(tmp_path_factory):
         (root / name).mkdir()
     images, annotations = [], []
     for i, count in enumerate(COUNTS):
-        labels = np.zeros((40, 44), np.uint8)
-        for k in range(count):
-            labels[8 * k + 2 : 8 * k + 8, 4 + 3 * i : 30] = k + 1
+        labels = bars(count, left=4 + 3 * i)
         picture = np.random.default_rng(i).integers(0, 90, (40, 44, 3)) + 40
         picture[labels > 0] += 90
         name = f"{i:012d}.png"
@@ -147,22 +165,11 @@ def test_some_images_are_scored_while_it_trains_and_all_in_the_end(
     assert scores["n_images"] == 2
 
 
-def test_more_outputs_than_the_preset_has(coco, tmp_path, caplog):
-    labels = np.zeros((40, 44), np.uint8)
-    for name in ("images", "labels"):
-        (tmp_path / "own" / name).mkdir(parents=True)
-    for i, count in enumerate(COUNTS):
-        for k in range(count):
-            labels[8 * k + 2 : 8 * k + 8, 4 + 3 * i : 30] = k + 1
-        Image.new("RGB", (44, 40), (40 * i, 9, 9)).save(
-            tmp_path / "own" / "images" / f"{i}.jpg"
-        )
-        Image.fromarray(labels).save(tmp_path / "own" / "labels" / f"{i}.png")
-        labels[:] = 0
-    options = ("--dataset", "folder", "--data-dir", "own", "--preset", "tiny")
+def test_more_outputs_than_the_preset_has(tmp_path, caplog):
+    write_own(tmp_path, {str(i): count for i, count in enumerate(COUNTS)})
     run = ("--run-dir", "run", "--quiet", "--max-steps", 1)
     with caplog.at_level(logging.INFO):
-        assert train(*options, *run, "--max-instances", 4) == 0
+        assert train(*OWN, *run, "--max-instances", 4) == 0
     assert "objects an image: 1 to 4, median 2, 12 in all" in caplog.text
     assert "the largest are kept" not in caplog.text
     about = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -172,10 +179,40 @@ def test_more_outputs_than_the_preset_has(coco, tmp_path, caplog):
     assert train("--run-dir", "run", "--resume", "--max-instances", 9) == 0
     assert "--max-instances 9 is not used: the run goes on with 4" in caplog.text
     with caplog.at_level(logging.INFO):
-        assert train(*options, "--run-dir", "other", *run[2:]) == 0
+        assert train(*OWN, "--run-dir", "other", *run[2:]) == 0
     assert "max_instances is 4, not the preset's 3" in caplog.text
     config, _ = RunFolder(tmp_path / "other").read()
     assert config.max_instances == 4
+
+
+def test_memory_must_suffice_for_the_fullest_image(tmp_path, monkeypatch, capfd):
+    """The preset's own outputs would fit; a run that cannot be trained is not begun."""
+
+    def needed(config, name):
+        return 1e18 if config.max_instances > tiny.SLOTS else 1.0
+
+    monkeypatch.setattr(memory, "has_gpu", lambda: False)
+    monkeypatch.setattr(memory, "stage_bytes", needed)
+    write_own(tmp_path, {"a": 1, "b": tiny.SLOTS + 1})
+    assert train(*OWN, "--run-dir", "run") == 2
+    assert "Stage box with batches of 2 images" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_photographs_of_one_plant_stay_on_one_side(tmp_path):
+    names = [f"{plant}_day{day}" for plant in "abc" for day in range(3)]
+    write_own(tmp_path, dict.fromkeys(names, 2))
+    divided = ("--group", "(.+)_day", "--val-fraction", "0.3")
+    with eagerly():
+        assert train(*OWN, *divided, "--run-dir", "run", "--max-steps", 1) == 0
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert split["made_with"]["group"] == "(.+)_day"
+    training, validating = (
+        {name.split("_")[0] for name in split[kind]} for kind in ("train", "val")
+    )
+    assert (len(split["train"]), len(split["val"])) == (6, 3)
+    assert (len(training), len(validating)) == (2, 1)
+    assert not training & validating
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from datasets.manifest import Entry, Manifest
 from datasets.splits import (
     evenly_chosen,
     load_split,
+    made_by,
     make_split,
     parse_fold,
     save_split,
@@ -120,6 +121,11 @@ def test_folds_of_groups():
     assert sorted(name for fold in folds for name in fold) == sorted(DAYS)
     assert sorted(len(plants(fold)) for fold in folds) == [2, 2, 3]
     assert sum(len(plants(fold)) for fold in folds) == 7
+
+
+def test_a_split_is_made_again_by_the_options_that_made_it():
+    options = {"seed": 3, "fold": None, "group": "(.+)_day", "minutes": 5.0}
+    assert made_by(options) == {"seed": 3, "group": "(.+)_day"}
 
 
 def test_bad_groups():
