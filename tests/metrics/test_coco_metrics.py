@@ -58,6 +58,23 @@ def test_more_than_a_hundred_objects():
     assert ap(dense, np.where(dense > 75, 0, dense), scores[:75])["ap"] < 51
 
 
+def test_of_a_benchmarks_image_a_hundred_predictions_count():
+    """One hundred of 150: recall reaches 2/3."""
+    corners = [(y, x, y + 1, x + 1) for y in range(0, 40, 4) for x in range(0, 60, 4)]
+    dense = boxes(*corners)
+    truth = {
+        "images": [{"id": 1, "height": 40, "width": 60}],
+        "categories": [{"id": 1, "name": "object"}],
+        "annotations": [annotation(i, 1, 1, c) for i, c in enumerate(corners, 1)],
+    }
+    results = coco.results_of_image(1, dense, np.linspace(0.9, 0.1, len(corners)))
+    assert len(results) == 150
+    # Precision is 1 at the recalls 0, 0.01, ..., 0.66, of 101 up to 1.
+    expected = pytest.approx(100 * 67 / 101)
+    assert coco.evaluate(truth, results)["ap"] == expected
+    assert coco.evaluate(truth, results, most=150)["ap"] == 100
+
+
 def test_an_empty_image_beside_another():
     """A surplus object in the empty image comes first: half of all that is found."""
     found = boxes((0, 0, 10, 10), (20, 20, 30, 40))
@@ -74,6 +91,14 @@ def test_half_found_hand_worked():
     assert ap(TRUTH, boxes((0, 0, 10, 10)), [0.9])["ap"] == pytest.approx(
         100 * 51 / 101
     )
+
+
+@pytest.mark.parametrize("found", [(0, 0, 40, 40), (0, 50, 10, 60)])
+def test_objects_of_all_sizes_count_together(found):
+    """COCO calls the one medium, over 32 x 32 pixels, and the other small."""
+    truth = boxes((0, 0, 40, 40), (0, 50, 10, 60))
+    # Precision is 1 at the recalls 0, 0.01, ..., 0.50, of 101 up to 1.
+    assert ap(truth, boxes(found), [0.9])["ap"] == pytest.approx(100 * 51 / 101)
 
 
 @pytest.mark.parametrize(("scores", "precision"), [([0.9, 0.8], 1), ([0.8, 0.9], 0.5)])
