@@ -456,6 +456,16 @@ def test_a_true_object_in_place_of_a_step_is_marked_where_it_is():
     np.testing.assert_array_equal(result.centers[0], [[0, 0], [0.5, 0.5], [0.5, 0.5]])
 
 
+@pytest.mark.parametrize("meant", [1, 2])
+def test_what_a_replaced_step_had_found_is_not_found(meant):
+    """One of the two is not the object that is drawn in place of the first step."""
+    batch = tiny.batch((2,))
+    labels = batch["labels"].numpy()
+    again = Marker((labels == meant).astype(np.float32)[np.newaxis])
+    result = rollout(again, batch, boxes_of(labels), 1.0, SEED)
+    assert result.found[0].numpy().sum(axis=-1).tolist() == [0, 1, 2]
+
+
 def test_center_maps_and_what_is_left_go_with_their_canvases():
     """True canvases: the blobs are those of the covered objects, and of no others."""
     config = tiny.config({"canvases": 5, "true_canvases": 1.0}).replace(
