@@ -95,6 +95,18 @@ def test_each_problem_is_told_and_none_stops_it(tmp_path, call):
     assert "7 problems." in text
 
 
+def test_small_objects_are_told_and_not_counted(tmp_path, call):
+    """They do not train: neither number nor size of an image's objects is theirs."""
+    folder = own(tmp_path / "own")
+    stray = LABELS.copy()
+    stray[-2:, -2:] = 9
+    add(folder, "stray.png", labels=stray, image=Image.new("RGB", (32, 40), "red"))
+    _, text = call(folder)
+    assert "stray has 1 objects under 25 pixels" in text
+    assert "objects an image: 1 to 3, median 2.5, 9 in all" in text
+    assert "64 to 96 pixels" in text
+
+
 def test_objects_in_pieces_are_no_problem(tmp_path, call):
     folder = own(tmp_path / "own")
     labels = np.zeros((40, 32), np.uint8)
