@@ -105,6 +105,7 @@ def test_cityscapes(run, streets, tmp_path, truth_is_found):
     arguments += ["--semantic-dir", tmp_path / "maps"]
     values = evaluate(run, tmp_path / "out", *arguments, "--split", "all")
     assert values["n_images"] == 3
+    assert values["semantic_dir"] == str(tmp_path / "maps")
     assert values["ap"] == values["ap50"] == values["ap_person"] == 100
     assert values["ap50m"] is values["ap_train"] is None
     assert values["sbd"]["mean"] == 100

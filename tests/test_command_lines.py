@@ -403,7 +403,10 @@ def test_evaluate_a_run(run, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the run knows where its data is
     assert call("evaluate", "--run", run, "--split", "val") == 0
     split = json.loads((run / "split.json").read_text())
-    assert_summary(summary_of(run / "val"), len(split["val"]))
+    summary = summary_of(run / "val")
+    assert_summary(summary, len(split["val"]))
+    assert (summary["dataset"], summary["semantic_dir"]) == ("cvppp", None)
+    assert summary["dataset_options"] == {"subset": "A1"}
     rows = read_csv(run / "val" / "images.csv")
     assert [row["name"] for row in rows] == split["val"]
     for row in rows:
@@ -414,7 +417,7 @@ def test_evaluate_a_run(run, tmp_path, capfd, monkeypatch):
         assert labels.max() == row["predicted_count"]
     # The same weights on the same images: what training said in the end.
     for name in ("sbd", "abs_dic", "dic", "fbd"):
-        assert summary_of(run / "val")[name] == summary_of(run)[name]
+        assert summary[name] == summary_of(run)[name]
     before = (run / "val" / "metrics.json").read_bytes()
     message = fails(capfd, "evaluate", "--run", run, "--split", "val")
     assert "--out" in message

@@ -97,6 +97,16 @@ def test_overlay_and_thumbnail_are_drawn_anew_once(out, monkeypatch, caplog):
     assert (out / "overlays" / "b.png").read_bytes() == same
 
 
+def test_an_overlay_that_is_drawn_anew_is_as_large_as_the_others(out):
+    correct(out)
+    again(out, overlay_size=16)
+    with Image.open(out / "overlays" / "b.png") as overlay:
+        drawn = np.asarray(overlay)
+    assert drawn.shape == (12, 16, 3)
+    expected = picture_of(picture(green=None), corrected_map(), 16)
+    np.testing.assert_array_equal(drawn, expected)
+
+
 def test_a_tiff_beside_the_png(out):
     tifffile.imwrite(out / "labels" / "b.tif", corrected_map().astype(np.int64) * 10**7)
     again(out)
