@@ -33,6 +33,12 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "tiny", lambda: tiny.config(stages=["box"]))
 
 
+@pytest.fixture
+def eager():
+    with eagerly():
+        yield
+
+
 def bars(count, left=4):
     """A label map of so many objects, one below the other."""
     labels = np.zeros((40, 44), np.uint8)
@@ -126,7 +132,7 @@ def test_a_category_is_kept_for_the_run(coco, tmp_path, caplog):
     assert list((tmp_path / "records").iterdir()) == [records]
 
 
-def test_a_coco_file_of_ones_own(coco, tmp_path):
+def test_a_coco_file_of_ones_own(coco, tmp_path, eager):
     """Trained, scored and gone on with, without naming the files again."""
     file = coco / "annotations" / "instances_val2017.json"
     options = ("--dataset", "coco", "--annotations", file, "--images", coco)
@@ -143,7 +149,7 @@ def test_a_coco_file_of_ones_own(coco, tmp_path):
 
 
 def test_some_images_are_scored_while_it_trains_and_all_in_the_end(
-    coco, tmp_path, caplog, monkeypatch
+    coco, tmp_path, caplog, monkeypatch, eager
 ):
     one_stage = tiny.config({"steps": 1}, stages=["segmentation"])
     monkeypatch.setitem(presets.PRESETS, "tiny", lambda: one_stage)
@@ -165,7 +171,7 @@ def test_some_images_are_scored_while_it_trains_and_all_in_the_end(
     assert scores["n_images"] == 2
 
 
-def test_more_outputs_than_the_preset_has(tmp_path, caplog):
+def test_more_outputs_than_the_preset_has(tmp_path, caplog, eager):
     write_own(tmp_path, {str(i): count for i, count in enumerate(COUNTS)})
     run = ("--run-dir", "run", "--quiet", "--max-steps", 1)
     with caplog.at_level(logging.INFO):
@@ -199,12 +205,11 @@ def test_memory_must_suffice_for_the_fullest_image(tmp_path, monkeypatch, capfd)
     assert not (tmp_path / "run").exists()
 
 
-def test_photographs_of_one_plant_stay_on_one_side(tmp_path):
+def test_photographs_of_one_plant_stay_on_one_side(tmp_path, eager):
     names = [f"{plant}_day{day}" for plant in "abc" for day in range(3)]
     write_own(tmp_path, dict.fromkeys(names, 2))
     divided = ("--group", "(.+)_day", "--val-fraction", "0.3")
-    with eagerly():
-        assert train(*OWN, *divided, "--run-dir", "run", "--max-steps", 1) == 0
+    assert train(*OWN, *divided, "--run-dir", "run", "--max-steps", 1) == 0
     split = json.loads((tmp_path / "run" / "split.json").read_text())
     assert split["made_with"]["group"] == "(.+)_day"
     training, validating = (
@@ -240,7 +245,7 @@ def test_options_of_other_data_sets(coco, tmp_path, capfd, arguments, words):
     assert not list(tmp_path.iterdir())
 
 
-def test_rendered_plants_beside_the_images(coco, tmp_path, monkeypatch):
+def test_rendered_plants_beside_the_images(coco, tmp_path, monkeypatch, eager):
     """A run and its continuation make them once, and read them."""
     monkeypatch.setattr(catalog, "COMPANIONS", 2)
     monkeypatch.setitem(
