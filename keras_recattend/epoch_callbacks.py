@@ -1,6 +1,8 @@
 """What is kept of an epoch: validation scores, history, TensorBoard, the state."""
 
+import errno
 import logging
+import os
 
 import keras
 import tensorflow as tf
@@ -101,6 +103,16 @@ class Validation(keras.callbacks.Callback):
             self.folder.save_weights(self.model, self.folder.best_weights)
 
 
+def _summary_writer(folder):
+    """TensorBoard's writer. Raises RunError where the disk has no room for its file."""
+    logs = folder.path / "logs"
+    with folder.writing(logs):
+        try:
+            return tf.summary.create_file_writer(str(logs))
+        except tf.errors.ResourceExhaustedError as error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+
+
 class Recorder(keras.callbacks.Callback):
     """Writes every epoch to `history.csv` and TensorBoard, and saves the state.
 
@@ -120,7 +132,7 @@ class Recorder(keras.callbacks.Callback):
         self.columns = columns
         self.about = about
         self.pictures = pictures
-        self._writer = tf.summary.create_file_writer(str(folder.path / "logs"))
+        self._writer = _summary_writer(folder)
         self._began = self._trained = clock.elapsed, clock.step
 
     def on_epoch_begin(self, epoch, logs=None):

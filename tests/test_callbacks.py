@@ -20,7 +20,7 @@ from keras_recattend.callbacks import (
 from keras_recattend.config import Stage
 from keras_recattend.epoch_callbacks import Recorder, Validation
 from keras_recattend.metrics.report import METRICS
-from keras_recattend.run_folder import RunFolder
+from keras_recattend.run_folder import RunError, RunFolder
 from keras_recattend.schedules import Clock, learning_rate
 
 
@@ -304,6 +304,19 @@ def test_recorder_writes_row_state_and_tensorboard(tmp_path, monkeypatch):
         event = tf.compat.v1.Event.FromString(record.numpy())
         tags |= {(value.tag, event.step) for value in event.summary.value}
     assert {("box/loss", 3), ("box/loss", 6), ("box/sbd", 6)} <= tags
+
+
+def test_no_room_for_tensorboard(tmp_path, monkeypatch):
+    """TensorFlow's own error names its operations and not what to do."""
+
+    def full(path):
+        raise tf.errors.ResourceExhaustedError(
+            None, None, f"{{{{node}}}} {path}/events.1.v2; No space left on device"
+        )
+
+    monkeypatch.setattr(tf.summary, "create_file_writer", full)
+    with pytest.raises(RunError, match=r"logs cannot be written \(No space left"):
+        Recorder(RunFolder(tmp_path), objective_of(), Clock(9), [], None)
 
 
 def test_progress_logs_every_epoch(caplog):
