@@ -71,11 +71,11 @@ def cvppp():
     patches of 48 x 48, no `neighbours` and no `blank_canvases`. 60 more minutes from
     there with the first two: 88.0, 0.71. From `rosettes`, `--minutes 42` on 2 slower
     cores (avx2 alone), without `revisions`: 85.4, 1.04 on all 103 images, in five
-    folds. As it is now, from `rosettes`, `--minutes 200` there: 87.8, 0.62 on the 21
-    images of fold 1 (85.6, 0.86 with 42) and 135: 87.4, 0.95 on the 20 of fold 4 (85.0,
-    1.15); `--minutes 68 --precision mixed_bfloat16` on 2 cores with avx512_bf16: 87.3,
-    0.90 on the 42 of folds 2 and 3 (86.2, 1.05). All four: 87.5, 0.84. From nothing:
-    not measured. Four stray ids count since: 0.1 to 0.25 points less.
+    folds. As it is now, from `rosettes`, all five folds: 87.3, 0.88 (fold 1 with
+    `--minutes 200` there: 87.8, 0.62; folds 4 and 5 with 135: 86.9, 1.00; folds 2 and 3
+    with `--minutes 68 --precision mixed_bfloat16` on 2 cores with avx512_bf16: 87.3,
+    0.90). From nothing: not measured. Four stray ids count since: 0.1 to 0.25 points
+    less.
     """
     return Config(
         name="cvppp",
