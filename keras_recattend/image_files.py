@@ -23,7 +23,7 @@ __all__ = [
     "opened",
     "read_image",
     "read_picture",
-    "tag_of",
+    "white_is_zero",
 ]
 
 # What a folder is searched for.
@@ -100,13 +100,13 @@ def as_shown(picture: Image.Image, name: str | os.PathLike = "The picture"):
     Raises:
         ImageError: it is of another kind.
     """
-    white_is_zero = tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO
+    turned = white_is_zero(picture)
     image = ImageOps.exif_transpose(_of_planes(picture, name))
     image.load()
     if image.mode in SIXTEEN_BITS:
         grey = _eight_bits(name, np.asarray(image))
         # Pillow turns those of 8 bits round itself.
-        image = Image.fromarray(255 - grey if white_is_zero else grey)
+        image = Image.fromarray(255 - grey if turned else grey)
     elif image.mode == "F":
         raise ImageError(
             f"{name} holds floating-point values; expected an 8- or 16-bit "
@@ -168,13 +168,12 @@ def opened(source, name=None, formats=FORMATS, of_one_frame=("TIFF",)):
             the others the first frame counts.
     """
     name = name or source
-    if not isinstance(source, io.BytesIO):
-        _check_file(source)
     try:
         with warnings.catch_warnings(), contextlib.ExitStack() as held:
             # They are about metadata and size; what matters becomes an error.
             warnings.simplefilter("ignore")
             if not isinstance(source, io.BytesIO):
+                _check_file(source)
                 # By their names Pillow maps TIFFs, and mixes up those that are turned.
                 source = held.enter_context(open(source, "rb"))
             file = held.enter_context(Image.open(source, formats=formats))
@@ -255,9 +254,10 @@ def _has_sixteen_bits(picture):
     return ";16" in str(picture.tile)
 
 
-def tag_of(picture, number):
-    """Return the value of a tag of a TIFF as Pillow has it; None where it has none."""
-    return picture.tag_v2.get(number) if hasattr(picture, "tag_v2") else None
+def white_is_zero(picture: Image.Image) -> bool:
+    """Whether a picture, as `Image.open` gives it, is a TIFF in which 0 is white."""
+    tags = getattr(picture, "tag_v2", {})
+    return tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
 def _is_preview(file):

@@ -4,14 +4,7 @@ import os
 
 import numpy as np
 
-from keras_recattend.image_files import (
-    PHOTOMETRIC,
-    SIXTEEN_BITS,
-    WHITE_IS_ZERO,
-    ImageError,
-    opened,
-    tag_of,
-)
+from keras_recattend.image_files import SIXTEEN_BITS, ImageError, opened, white_is_zero
 from keras_recattend.wide_tiff import read_wide_tiff
 
 __all__ = ["read_labels"]
@@ -42,7 +35,7 @@ def read_labels(path: str | os.PathLike) -> np.ndarray:
         if file.mode in ("P", "L"):
             values = np.array(file)
             # Pillow turns such greys round: ids are what is in the file.
-            turned = file.mode == "L" and tag_of(file, PHOTOMETRIC) == WHITE_IS_ZERO
+            turned = file.mode == "L" and white_is_zero(file)
             return 255 - values if turned else values
         if file.mode in (*SIXTEEN_BITS, "F"):
             return _ids(path, np.asarray(file))

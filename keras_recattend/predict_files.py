@@ -166,15 +166,16 @@ class _Call:
         taken = {source: record.name for source, record in self._records.items()}
         for file, name in zip(files, result_names(files, taken), strict=True):
             record = self._records.get(source_of(file))
-            folder = self._folder
-            done = folder.is_done(record, file) or folder.is_kept(record)
-            if done and not overwrite:
+            if not overwrite and self._is_done(record, file):
                 self.outcome.skipped += 1
                 self.outcome.settled.add(source_of(file))
-                if self._explain is not None and not folder.is_explained(record):
+                if self._explain is not None and not self._folder.is_explained(record):
                     self._unexplained.append((file, name))
             elif not self._must_stay(file, name):
                 self._todo.append((file, name))
+
+    def _is_done(self, record, file):
+        return self._folder.is_done(record, file) or self._folder.is_kept(record)
 
     def run(self):
         """Predict and explain all that is to be done."""

@@ -11,7 +11,7 @@ from keras_recattend.whole_files import write_atomically
 __all__ = ["keep_failures"]
 
 
-def keep_failures(folder, failed, done, pictures=()):
+def keep_failures(folder, failed, done, pictures):
     """Bring `failures.json` up to date.
 
     What failed stays there until the picture has results, is deleted, or was converted
@@ -25,7 +25,9 @@ def keep_failures(folder, failed, done, pictures=()):
         pictures: sources of all pictures that have results.
 
     Returns:
-        {source: (file, message)} of this call, and of earlier ones.
+        {source: (file, message)} of this call, and of earlier ones, for the tables: one
+        row a picture, so none where only its explanation failed, or where it is gone
+        and the row is that of its results.
 
     Raises:
         OutputError: the file system refuses.
@@ -46,7 +48,11 @@ def keep_failures(folder, failed, done, pictures=()):
             write_atomically(folder.failures_file, text.encode())
         else:
             folder.failures_file.unlink(missing_ok=True)
-    return kept | failed
+    return kept | {
+        source: failure
+        for source, failure in failed.items()
+        if source not in done and (source not in pictures or os.path.lexists(source))
+    }
 
 
 def _read(path):

@@ -210,8 +210,8 @@ class PredictionFolder:
         """
         return (
             record is not None
-            and self.was_corrected(record)
             and self.has_picture(record)
+            and self.was_corrected(record)
         )
 
     def is_explained(self, record):

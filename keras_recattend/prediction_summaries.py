@@ -44,14 +44,6 @@ def write_summaries(folder, outcome, *, weights="", most=None, coco=None):
     """
     records = folder.records()
     failed = keep_failures(folder, outcome.failed, outcome.settled, records)
-    # One row a picture: where only its explanation failed, or it was moved away, that
-    # of its results.
-    failed = {
-        source: failure
-        for source, failure in failed.items()
-        if source not in outcome.settled
-        and (source not in records or os.path.lexists(source))
-    }
     rows, left_out = [], []
     for source, record in records.items():
         if source in failed:
