@@ -11,12 +11,12 @@ photos-grid.png, the first tray with the grid drawn over it, before anything els
 """
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+from name_pattern import name_pattern
 
 from keras_recattend.errors import UserError
 from keras_recattend.image_files import SUFFIXES, read_image
@@ -79,13 +79,9 @@ def trays_of(photographs, pattern):
 
     Raises:
         UserError: a name does not fit, or two are of one tray and day.
+        ValueError: as of `name_pattern`.
     """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"--pattern is no regular expression ({error}).") from error
-    if {"tray", "day"} - set(expression.groupindex):
-        raise UserError(f"--pattern needs (?P<tray>...) and (?P<day>...): {pattern}")
+    expression = name_pattern(pattern, ("tray", "day"), PATTERN)
     found = {}
     for photograph in photographs:
         match = expression.fullmatch(photograph.stem)
@@ -130,6 +126,7 @@ def cut(folder, out, rows, columns, region=None, margin=0.0, pattern=PATTERN):
 
     Raises:
         UserError: there is no photograph, names do not fit, or `out` is not empty.
+        ValueError: as of `name_pattern`.
     """
     photographs = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
     if not photographs:
@@ -219,7 +216,7 @@ def main(arguments=None):
             options.margin,
             options.pattern,
         )
-    except (UserError, OSError) as error:
+    except (UserError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(f"{plants} plants in {options.out}, {left_out} photographs left out")
     if left_out:

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from growth_plot import plot
+from name_pattern import name_pattern
 
 PATTERN = r"(?P<plant>.+)_day(?P<day>\d+)"
 COLUMNS = (
@@ -51,7 +52,7 @@ def rows_of(results: Path, pattern: str, mm_per_pixel: float | None) -> list[dic
         ValueError: a file does not fit, two are of one plant and day, days are of
             several kinds, or a table is not as predict.py writes it.
     """
-    expression = _expression(pattern)
+    expression = name_pattern(pattern, ("plant", "day"), PATTERN)
     areas = {}
     for leaf in _table(results / "objects.csv", OBJECTS):
         areas[leaf["name"]] = areas.get(leaf["name"], 0) + _whole(leaf, "area")
@@ -118,19 +119,6 @@ def day_of(text: str) -> datetime.date | int | float:
         "the group 'day' of --pattern take one of these, for example without leading "
         "zeros: 0*(?P<day>...)."
     )
-
-
-def _expression(pattern):
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"--pattern {pattern} is no regular expression ({error}); expected one "
-            f"such as {PATTERN}"
-        ) from error
-    if {"plant", "day"} - set(expression.groupindex):
-        raise ValueError(f"--pattern needs (?P<plant>...) and (?P<day>...): {pattern}")
-    return expression
 
 
 def _plant_and_day(file, expression):
